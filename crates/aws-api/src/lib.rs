@@ -1,0 +1,1 @@
+//! The AWS HTTP APIs: SigV4, routes, errors, handlers.

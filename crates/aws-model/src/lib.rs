@@ -1,0 +1,1 @@
+//! Generated from botocore: operations, places and constraints as const data, and one validator.

@@ -1,0 +1,1 @@
+//! The MQTT broker: listeners, TLS, event loops, router.

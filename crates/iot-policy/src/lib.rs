@@ -1,0 +1,1 @@
+//! AWS IoT policy documents to decisions that carry their reason.

@@ -1,0 +1,1 @@
+//! AWS IoT SQL: parse, check, evaluate.

@@ -1,0 +1,1 @@
+//! One client's MQTT state machine: bytes' meaning in, effects out.

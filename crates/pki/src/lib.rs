@@ -1,0 +1,1 @@
+//! Our certificate authority, and certificates from keys, CSRs and elsewhere.

@@ -1,0 +1,1 @@
+//! Things, certificates, policies and their attachments: who may be what.

@@ -1,0 +1,1 @@
+//! What answers on reserved topics and REST alike: device shadows.
