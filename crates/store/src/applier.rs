@@ -1,0 +1,188 @@
+//! The applier thread: durable transactions into the keyed state and to the consumers, and checkpoints.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::disk::{Disk, is_disk_full};
+use crate::journal::{PendingRecord, RECORD_HEADER_BYTES, Segment};
+use crate::keyed::{Change, KeyedState};
+use crate::store::Shared;
+use crate::transaction::{Operation, Operations};
+use crate::{AppendError, Consumer, ConsumerId, Position};
+
+/// How much of the journal is applied between two checkpoints, in bytes.
+///
+/// A start replays at most this and what was still waiting: well under a second. Larger means fewer syncs of the
+/// state and the log segments.
+pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long a consumer without room waits before it tries again. The backlog fills meanwhile, and appends are refused.
+const DISK_FULL_RETRY: Duration = Duration::from_millis(500);
+
+/// What the applier owns.
+pub(crate) struct Applier {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) journal_dir: PathBuf,
+    pub(crate) segments: Arc<Mutex<Vec<Segment>>>,
+    pub(crate) consumers: HashMap<ConsumerId, Arc<dyn Consumer>>,
+    pub(crate) checkpoint_bytes: u64,
+    /// The position of the last checkpoint.
+    pub(crate) checkpoint: Position,
+}
+
+impl Applier {
+    /// Runs until the writer ended and everything durable was applied, or something failed for ever.
+    pub(crate) fn run(mut self) {
+        while let Some(batch) = self.next_batch() {
+            if let Err(error) = self.apply(&batch) {
+                self.shared.fail(&format!("what is in the journal cannot be applied: {error}"));
+                return;
+            }
+        }
+        let applied = {
+            let queue = self.shared.queue();
+            let failed = matches!(queue.refusal, Some(AppendError::Failed { .. }));
+            (queue.checkpoint_at_end && !failed).then_some(queue.applied)
+        };
+        if let Some(applied) = applied.filter(|&applied| applied > self.checkpoint)
+            && let Err(error) = self.checkpoint(applied)
+        {
+            self.shared.fail(&format!("the last checkpoint failed: {error}"));
+        }
+    }
+
+    fn next_batch(&self) -> Option<Vec<PendingRecord>> {
+        let mut queue = self.shared.queue();
+        loop {
+            if let Some(batch) = queue.durable.pop_front() {
+                return Some(batch);
+            }
+            if queue.writer_ended {
+                return None;
+            }
+            queue = self.shared.wait(queue);
+        }
+    }
+
+    fn apply(&mut self, batch: &[PendingRecord]) -> io::Result<()> {
+        let Some(end) = batch.last().map(|record| record.end) else { return Ok(()) };
+        apply_changes(&*self.shared.state, batch.iter().map(|record| &record.payload[..]), end)?;
+        for record in batch {
+            apply_entries(&self.consumers, record.start(), &record.payload)?;
+        }
+        for consumer in self.consumers.values() {
+            self.flush(&**consumer)?;
+        }
+        let bytes: u64 = batch.iter().map(PendingRecord::bytes).sum();
+        {
+            let mut queue = self.shared.queue();
+            queue.applied = end;
+            queue.backlog_bytes -= bytes;
+        }
+        self.shared.queue_changed.notify_all();
+        if end.0 - self.checkpoint.0 >= self.checkpoint_bytes {
+            self.checkpoint(end)?;
+        }
+        Ok(())
+    }
+
+    /// Flushes a consumer, for as long as the disk has no room for it.
+    fn flush(&self, consumer: &dyn Consumer) -> io::Result<()> {
+        loop {
+            match consumer.flush() {
+                Err(error) if is_disk_full(&error) => {
+                    let queue = self.shared.queue();
+                    if queue.refusal.is_some() {
+                        return Err(error); // The journal has it, and the next start applies it.
+                    }
+                    tracing::warn!(%error, "the disk is full: what is in the journal waits to be applied");
+                    let _woken = self
+                        .shared
+                        .queue_changed
+                        .wait_timeout(queue, DISK_FULL_RETRY)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Makes everything applied durable and drops the journal behind it.
+    fn checkpoint(&mut self, applied: Position) -> io::Result<()> {
+        for consumer in self.consumers.values() {
+            consumer.sync()?;
+        }
+        self.shared.state.persist(applied)?;
+        self.checkpoint = applied;
+        drop_segments(&*self.disk, &self.journal_dir, &self.segments, applied)
+    }
+}
+
+/// Applies the puts and deletes of records as one batch.
+pub(crate) fn apply_changes<'a>(
+    state: &dyn KeyedState,
+    payloads: impl Iterator<Item = &'a [u8]>,
+    end: Position,
+) -> io::Result<()> {
+    let mut malformed = false;
+    let mut changes = payloads.flat_map(Operations::new).filter_map(|operation| match operation {
+        Ok(Operation::Put { keyspace, key, value }) => Some(Change::Put { keyspace, key, value }),
+        Ok(Operation::Delete { keyspace, key }) => Some(Change::Delete { keyspace, key }),
+        Ok(Operation::Entry { .. }) => None,
+        Err(_) => {
+            malformed = true;
+            None
+        }
+    });
+    state.apply(&mut changes, end)?;
+    if malformed { Err(malformed_transaction()) } else { Ok(()) }
+}
+
+/// Gives the entries of one record to their consumers.
+pub(crate) fn apply_entries(
+    consumers: &HashMap<ConsumerId, Arc<dyn Consumer>>,
+    record_start: Position,
+    payload: &[u8],
+) -> io::Result<()> {
+    for operation in Operations::new(payload) {
+        if let Operation::Entry { consumer, bytes, end } = operation.map_err(|_| malformed_transaction())? {
+            let Some(target) = consumers.get(&consumer) else {
+                return Err(io::Error::other(format!(
+                    "no consumer {} for an entry of the journal",
+                    consumer.0
+                )));
+            };
+            target.apply(Position(record_start.0 + RECORD_HEADER_BYTES + end), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn malformed_transaction() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a journal record is not a transaction")
+}
+
+/// Drops segments whose every record lies at or below the checkpoint. The last one stays: it holds the position.
+pub(crate) fn drop_segments(
+    disk: &dyn Disk,
+    dir: &std::path::Path,
+    segments: &Mutex<Vec<Segment>>,
+    checkpoint: Position,
+) -> io::Result<()> {
+    loop {
+        let oldest = {
+            let mut segments = segments.lock().unwrap_or_else(PoisonError::into_inner);
+            if segments.len() < 2 || segments[0].end > checkpoint {
+                return Ok(());
+            }
+            segments.remove(0)
+        };
+        disk.remove_file(&oldest.path)?;
+        // One by one and oldest first: a power cut may bring back the last one only, never leave a gap.
+        disk.sync_dir(dir)?;
+    }
+}

@@ -1,0 +1,155 @@
+//! The only code that writes journal files. One thread owns it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::Position;
+use crate::disk::{Disk, DiskFile, OpenMode, is_disk_full};
+
+use super::segment::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, encode_record};
+use super::{Segment, segment_path};
+
+/// A transaction that waits to be written: its position and its stored form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PendingRecord {
+    pub(crate) end: Position,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl PendingRecord {
+    pub(crate) fn bytes(&self) -> u64 {
+        RECORD_HEADER_BYTES + self.payload.len() as u64
+    }
+
+    pub(crate) fn start(&self) -> Position {
+        Position(self.end.0 - self.bytes())
+    }
+}
+
+/// Why a batch is not durable.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// No room, and the files are as they were before. The next batch may succeed.
+    DiskFull(io::Error),
+    /// What is on disk is no longer known. The journal must never write again.
+    Fatal(io::Error),
+}
+
+/// Appends batches to the last segment and begins new ones.
+pub(crate) struct JournalWriter {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    segment_bytes_max: u64,
+    /// The file that is appended to; `None` before the first append and after a full disk.
+    current: Option<Current>,
+    /// Where the last durable record ends.
+    end: Position,
+    /// All segments, shared with the applier, which drops the oldest.
+    segments: Arc<Mutex<Vec<Segment>>>,
+    buffer: Vec<u8>,
+}
+
+struct Current {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    /// Bytes in the file that are durable.
+    size: u64,
+}
+
+impl JournalWriter {
+    /// Continues after recovery. The first append begins a new segment: a file that was once torn is never written
+    /// to again.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        segment_bytes_max: u64,
+        end: Position,
+        segments: Arc<Mutex<Vec<Segment>>>,
+    ) -> Self {
+        Self { disk, dir, segment_bytes_max, current: None, end, segments, buffer: Vec::new() }
+    }
+
+    /// Writes a batch and waits until the disk has it.
+    pub(crate) fn append(&mut self, batch: &[PendingRecord]) -> Result<(), WriteError> {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
+        let current = match self.current.take_if(|current| current.size < self.segment_bytes_max) {
+            Some(current) => current,
+            None => self.begin_segment(first.start())?,
+        };
+        self.buffer.clear();
+        for record in batch {
+            encode_record(&mut self.buffer, record.start(), self.end, &record.payload);
+        }
+        if let Err(error) = current.file.write_all_at(current.size, &self.buffer) {
+            return Err(self.undo_write(current, error));
+        }
+        // A failed sync may have thrown the data away and forgotten that it did: a second one would succeed and
+        // mean nothing. So it is fatal whatever its reason is.
+        current.file.sync_data().map_err(WriteError::Fatal)?;
+        self.end = last.end;
+        if let Some(segment) = self.segments().last_mut() {
+            segment.end = last.end;
+        }
+        let size = current.size + self.buffer.len() as u64;
+        self.current = Some(Current { size, ..current });
+        Ok(())
+    }
+
+    /// Creates a segment whose header is durable before any record follows it.
+    fn begin_segment(&mut self, first: Position) -> Result<Current, WriteError> {
+        let path = segment_path(&self.dir, first);
+        if self.segments().last().is_some_and(|last| last.path == path) {
+            // A crash came between this segment's header and its first record.
+            let file = self.disk.open(&path, OpenMode::Write).map_err(WriteError::Fatal)?;
+            return Ok(Current { file, path, size: HEADER_BYTES as u64 });
+        }
+        let header = Header { first, previous_end: self.end };
+        let file = match self.disk.open(&path, OpenMode::CreateNew).and_then(|file| {
+            file.write_all_at(0, &header.encode())?;
+            Ok(file)
+        }) {
+            Ok(file) => file,
+            Err(error) if is_disk_full(&error) => {
+                if self.disk.exists(&path) {
+                    self.remove_segment(&path).map_err(WriteError::Fatal)?;
+                }
+                return Err(WriteError::DiskFull(error));
+            }
+            Err(error) => return Err(WriteError::Fatal(error)),
+        };
+        file.sync_data().map_err(WriteError::Fatal)?;
+        self.disk.sync_dir(&self.dir).map_err(WriteError::Fatal)?;
+        self.segments().push(Segment { first, end: first, previous_end: self.end, path: path.clone() });
+        Ok(Current { file, path, size: HEADER_BYTES as u64 })
+    }
+
+    /// Removes a segment that got no records.
+    fn remove_segment(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_file(path)?;
+        self.segments().retain(|segment| segment.path != path);
+        self.disk.sync_dir(&self.dir)
+    }
+
+    fn segments(&self) -> MutexGuard<'_, Vec<Segment>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After a failed write: a full disk is undone, so that what was reported lost does not come back, and the next
+    /// batch begins a new segment, because its positions do not follow the last durable ones.
+    fn undo_write(&mut self, current: Current, error: io::Error) -> WriteError {
+        if !is_disk_full(&error) {
+            return WriteError::Fatal(error);
+        }
+        // The only segment stays, because it holds the position: recovery takes an empty one for what it is.
+        let undone = if current.size == HEADER_BYTES as u64 && self.segments().len() > 1 {
+            self.remove_segment(&current.path)
+        } else {
+            current.file.set_size(current.size).and_then(|()| current.file.sync_data())
+        };
+        match undone {
+            Ok(()) => WriteError::DiskFull(error),
+            Err(undo) => WriteError::Fatal(undo),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The writer thread: group commit without a timer.
+//!
+//! While one `fdatasync` runs, appends gather; the next one takes them all. Under no load an append waits for one
+//! sync, under any load for at most two.
+
+use std::sync::Arc;
+
+use crate::journal::{BATCH_BYTES_MAX, JournalWriter, PendingRecord, WriteError};
+use crate::store::{Queue, Shared};
+use crate::{AppendError, Position};
+
+/// Runs until the store stops and everything appended was written, or a write failed for ever.
+pub(crate) fn run(shared: &Arc<Shared>, mut journal: JournalWriter) {
+    while let Some(batch) = next_batch(shared) {
+        match journal.append(&batch) {
+            Ok(()) => committed(shared, batch),
+            Err(WriteError::DiskFull(error)) => {
+                tracing::warn!(%error, "the disk is full: what waited for the journal is refused");
+                lost(shared, &batch);
+            }
+            Err(WriteError::Fatal(error)) => {
+                shared.fail(&format!("the journal cannot be written: {error}"));
+                break;
+            }
+        }
+    }
+    shared.queue().writer_ended = true;
+    shared.queue_changed.notify_all();
+}
+
+/// Waits for appends and takes as many as one write may hold; `None` when the store stops.
+fn next_batch(shared: &Shared) -> Option<Vec<PendingRecord>> {
+    let mut queue = shared.queue();
+    while queue.appended.is_empty() {
+        if queue.refusal.is_some() {
+            return None;
+        }
+        queue = shared.wait(queue);
+    }
+    Some(take_batch(&mut queue))
+}
+
+fn take_batch(queue: &mut Queue) -> Vec<PendingRecord> {
+    let mut bytes = 0;
+    let fitting = queue
+        .appended
+        .iter()
+        .take_while(|record| {
+            bytes += record.bytes();
+            bytes <= BATCH_BYTES_MAX
+        })
+        .count();
+    let rest = queue.appended.split_off(fitting.max(1));
+    std::mem::replace(&mut queue.appended, rest)
+}
+
+fn committed(shared: &Shared, batch: Vec<PendingRecord>) {
+    let Some(end) = batch.last().map(|record| record.end) else { return };
+    shared.ledger.commit(end);
+    shared.queue().durable.push_back(batch);
+    shared.queue_changed.notify_all();
+}
+
+/// Refuses the batch and everything behind it: the journal has no holes, and their positions are never reused.
+fn lost(shared: &Shared, batch: &[PendingRecord]) {
+    let up_to: Position = {
+        let mut queue = shared.queue();
+        let behind = std::mem::take(&mut queue.appended);
+        let bytes: u64 = batch.iter().chain(&behind).map(PendingRecord::bytes).sum();
+        queue.backlog_bytes -= bytes;
+        queue.next
+    };
+    shared.ledger.lose(up_to, AppendError::DiskFull);
+}
