@@ -1,0 +1,62 @@
+//! `republish`: the result becomes a message on another topic. [AWS republish-rule-action]
+
+use iot_sql::{Dollar, Output, SqlVersion, Template};
+use mqtt_wire::QoS;
+use mqtt_wire::topic::TopicName;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Outcome;
+use crate::engine::{REPUBLISH_DEPTH_MAX, Run};
+use crate::{Consequences, Republish};
+
+pub(super) const NAME: &str = "republish";
+const CLASS: &str = "RepublishAction";
+
+/// The compiled action.
+#[derive(Debug)]
+pub(crate) struct RepublishAction {
+    topic: Template,
+    qos: QoS,
+}
+
+/// `roleArn` is accepted and not checked: eyot has no roles. `headers` are MQTT 5's and wait for it.
+#[derive(Deserialize)]
+struct Settings {
+    topic: String,
+    #[serde(default)]
+    qos: Option<u8>,
+}
+
+impl RepublishAction {
+    pub(super) fn parse(settings: &Value, version: SqlVersion) -> Result<Self, String> {
+        let settings: Settings = super::settings(settings)?;
+        // Only here `$$` stands for one dollar: `$$aws/things/…`.
+        let topic = Template::parse(&settings.topic, version, Dollar::Doubled)
+            .map_err(|error| format!("topic: {error}"))?;
+        let qos = match settings.qos {
+            None | Some(0) => QoS::AtMostOnce,
+            Some(1) => QoS::AtLeastOnce,
+            Some(other) => return Err(format!("qos is 0 or 1, not {other}")),
+        };
+        Ok(Self { topic, qos })
+    }
+
+    pub(super) fn run(&self, run: &Run<'_>, result: &Output, consequences: &mut Consequences) -> Outcome {
+        let topic = self
+            .topic
+            .expand(&run.input)
+            .map_err(|error| run.failure(CLASS, String::new(), format!("topic: {error}")))?;
+        if let Err(error) = TopicName::parse(&topic) {
+            return Err(run.failure(CLASS, topic, format!("this is no topic to publish to: {error}")));
+        }
+        if run.message.depth >= REPUBLISH_DEPTH_MAX {
+            let error = format!("{REPUBLISH_DEPTH_MAX} rules have handed this message on: they form a loop");
+            return Err(run.failure(CLASS, topic, error));
+        }
+        let payload = result.as_bytes().unwrap_or_default().to_vec();
+        let depth = run.message.depth + 1;
+        consequences.republishes.push(Republish { topic, payload, qos: self.qos, retain: false, depth });
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! The rules and their changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use logs::Logs;
+use mqtt_wire::topic::filter_matches;
+use store::{Keyspace, Position, Store, Transaction};
+
+use crate::rule::Surroundings;
+use crate::{LoadError, Rule, RuleDefinition, RuleError, RuleSet};
+
+/// Where rules are stored: name to record.
+const RULES: Keyspace = Keyspace("rules");
+
+/// Longest name of a rule. [AWS iot CreateTopicRule] `ruleName`: 1 to 128.
+pub const RULE_NAME_BYTES_MAX: usize = 128;
+
+/// Most actions of a rule, the error action not counted. [AWS iot-limits] "Maximum number of actions per rule".
+pub const RULE_ACTIONS_MAX: usize = 10;
+
+/// A change that is in effect and on its way to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a change must be committed before anybody is told that it was made"]
+pub struct Done<T> {
+    /// What the operation gives.
+    pub value: T,
+    /// When the change is durable; `None` when nothing changed.
+    pub position: Option<Position>,
+}
+
+/// Which rules [`Rules::list`] gives.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListQuery<'q> {
+    /// Only rules behind this name: the last one of the page before.
+    pub after: Option<&'q str>,
+    /// At most so many.
+    pub limit: usize,
+    /// Only rules with this FROM filter, or one that matches this topic.
+    pub topic: Option<&'q str>,
+    /// Only disabled rules, or only enabled ones.
+    pub disabled: Option<bool>,
+}
+
+/// Some of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// In order.
+    pub items: Vec<T>,
+    /// `after` of the next page; `None` on the last one.
+    pub next: Option<String>,
+}
+
+/// The rules of one server. Changes take effect at once; the broker's loops learn of them through
+/// [`RuleSet::version`].
+#[derive(Debug)]
+pub struct Rules {
+    store: Store,
+    surroundings: Arc<Surroundings>,
+    /// Held while a change is checked, appended and put into `current`, so that the journal has the same order.
+    changing: Mutex<()>,
+    current: RwLock<Arc<RuleSet>>,
+}
+
+impl Rules {
+    /// Loads and compiles all stored rules.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the rule that cannot be loaded: it is not skipped, because a rule that silently does not
+    /// run loses data.
+    pub fn load(store: &Store, logs: Arc<Logs>, account_id: &str) -> Result<Self, LoadError> {
+        let surroundings = Arc::new(Surroundings { logs, account_id: account_id.to_owned() });
+        let rules = store
+            .scan(RULES, b"")?
+            .iter()
+            .map(|(key, value)| Rule::from_record(key, value, surroundings.clone()))
+            .map(|rule| rule.map(|rule| (rule.name().to_owned(), Arc::new(rule))))
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
+        let current = RwLock::new(Arc::new(RuleSet { version: 1, rules }));
+        Ok(Self { store: store.clone(), surroundings, changing: Mutex::default(), current })
+    }
+
+    /// The rules as they are now.
+    pub fn snapshot(&self) -> Arc<RuleSet> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// CreateTopicRule.
+    ///
+    /// # Errors
+    /// [`RuleError::AlreadyExists`] even for an equal rule, and everything that is wrong with the definition.
+    pub fn create(&self, name: &str, definition: RuleDefinition, now_ms: i64) -> Result<Done<()>, RuleError> {
+        check_name(name)?;
+        self.change(|rules| {
+            if rules.contains_key(name) {
+                return Err(RuleError::AlreadyExists { name: name.to_owned() });
+            }
+            Rule::compile(name, definition, now_ms, self.surroundings.clone()).map(Some)
+        })
+    }
+
+    /// ReplaceTopicRule: a new definition; name, creation time and counters stay.
+    ///
+    /// # Errors
+    /// [`RuleError::NoSuchRule`], and everything that is wrong with the definition.
+    pub fn replace(&self, name: &str, definition: RuleDefinition) -> Result<Done<()>, RuleError> {
+        self.change(|rules| {
+            let previous = known(rules, name)?;
+            let created_at_ms = previous.created_at_ms();
+            let rule = Rule::compile(name, definition, created_at_ms, self.surroundings.clone())?;
+            Ok(Some(rule.counting_on(previous)))
+        })
+    }
+
+    /// DeleteTopicRule.
+    ///
+    /// # Errors
+    /// [`RuleError::NoSuchRule`]; what a client is told then is the API's decision.
+    pub fn delete(&self, name: &str) -> Result<Done<()>, RuleError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot();
+        known(&before.rules, name)?;
+        let mut transaction = Transaction::new();
+        transaction.delete(RULES, name);
+        let position = self.store.append(transaction)?;
+        let mut rules = before.rules.clone();
+        rules.remove(name);
+        self.publish(&before, rules);
+        Ok(Done { value: (), position: Some(position) })
+    }
+
+    /// EnableTopicRule.
+    ///
+    /// # Errors
+    /// [`RuleError::NoSuchRule`].
+    pub fn enable(&self, name: &str) -> Result<Done<()>, RuleError> {
+        self.set_disabled(name, false)
+    }
+
+    /// DisableTopicRule.
+    ///
+    /// # Errors
+    /// [`RuleError::NoSuchRule`].
+    pub fn disable(&self, name: &str) -> Result<Done<()>, RuleError> {
+        self.set_disabled(name, true)
+    }
+
+    /// GetTopicRule.
+    ///
+    /// # Errors
+    /// [`RuleError::NoSuchRule`].
+    pub fn rule(&self, name: &str) -> Result<Arc<Rule>, RuleError> {
+        known(&self.snapshot().rules, name).cloned()
+    }
+
+    /// ListTopicRules, by name.
+    pub fn list(&self, query: &ListQuery<'_>) -> Page<Arc<Rule>> {
+        let snapshot = self.snapshot();
+        let wanted = |rule: &&Arc<Rule>| {
+            let behind = query.after.is_none_or(|after| rule.name() > after);
+            let state = query.disabled.is_none_or(|disabled| disabled != rule.is_enabled());
+            behind && state && query.topic.is_none_or(|topic| covers(rule, topic))
+        };
+        let mut items: Vec<_> = snapshot.iter().filter(wanted).take(query.limit.saturating_add(1)).cloned().collect();
+        let more = items.len() > query.limit;
+        items.truncate(query.limit);
+        let next = if more { items.last().map(|rule| rule.name().to_owned()) } else { None };
+        Page { items, next }
+    }
+
+    fn set_disabled(&self, name: &str, disabled: bool) -> Result<Done<()>, RuleError> {
+        self.change(|rules| {
+            let previous = known(rules, name)?;
+            if previous.is_enabled() != disabled {
+                return Ok(None);
+            }
+            let definition = RuleDefinition { rule_disabled: disabled, ..previous.definition().clone() };
+            let created_at_ms = previous.created_at_ms();
+            let rule = Rule::compile(name, definition, created_at_ms, self.surroundings.clone())?;
+            Ok(Some(rule.counting_on(previous)))
+        })
+    }
+
+    /// Makes, stores and publishes one rule; `None`: it is already as wanted.
+    fn change(
+        &self,
+        make: impl FnOnce(&BTreeMap<String, Arc<Rule>>) -> Result<Option<Rule>, RuleError>,
+    ) -> Result<Done<()>, RuleError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot();
+        let Some(rule) = make(&before.rules)? else { return Ok(Done { value: (), position: None }) };
+        let mut transaction = Transaction::new();
+        transaction.put(RULES, rule.name(), rule.to_record());
+        let position = self.store.append(transaction)?;
+        let mut rules = before.rules.clone();
+        rules.insert(rule.name().to_owned(), Arc::new(rule));
+        self.publish(&before, rules);
+        Ok(Done { value: (), position: Some(position) })
+    }
+
+    fn publish(&self, before: &RuleSet, rules: BTreeMap<String, Arc<Rule>>) {
+        let set = Arc::new(RuleSet { version: before.version + 1, rules });
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = set;
+    }
+}
+
+fn known<'r>(rules: &'r BTreeMap<String, Arc<Rule>>, name: &str) -> Result<&'r Arc<Rule>, RuleError> {
+    rules.get(name).ok_or_else(|| RuleError::NoSuchRule { name: name.to_owned() })
+}
+
+/// [AWS iot CreateTopicRule] `^[a-zA-Z0-9_]+$`
+fn check_name(name: &str) -> Result<(), RuleError> {
+    let allowed = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if allowed && (1..=RULE_NAME_BYTES_MAX).contains(&name.len()) {
+        return Ok(());
+    }
+    let shown = name.chars().take(RULE_NAME_BYTES_MAX).collect();
+    Err(RuleError::InvalidName { name: shown })
+}
+
+fn covers(rule: &Rule, topic: &str) -> bool {
+    rule.topic_filter().is_some_and(|filter| filter == topic || filter_matches(filter, topic))
+}
