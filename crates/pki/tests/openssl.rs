@@ -17,11 +17,12 @@ fn openssl(dir: &Path, args: &[&str]) -> Vec<u8> {
 }
 
 fn text(dir: &Path, args: &[&str]) -> String {
-    String::from_utf8(openssl(dir, args)).unwrap()
+    String::from_utf8(openssl(dir, args)).expect("openssl prints text")
 }
 
 fn authority(dir: &Path) -> Authority {
-    Authority::load_or_create(&dir.join("ca"), &ServerNames::loopback(), SystemTime::now()).unwrap()
+    Authority::load_or_create(&dir.join("ca"), &ServerNames::loopback(), SystemTime::now())
+        .expect("a new authority")
 }
 
 #[test]
