@@ -49,8 +49,8 @@ fn nearest(name: &str) -> Option<&'static str> {
         .map(|function| function.name)
         .chain(functions::NOT_YET.iter().copied())
         .map(|known| (distance(&name, &known.to_ascii_lowercase()), known))
-        // Two slips in a name of six letters and more, one in a shorter one.
-        .filter(|(distance, known)| *distance <= (known.len() / 3).clamp(1, 2))
+        // Two slips (two letters swapped are two) in a name of four letters and more, one in a shorter one.
+        .filter(|(distance, known)| *distance <= (known.len() / 2).clamp(1, 2))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }

@@ -116,6 +116,10 @@ impl<'s> Parser<'s> {
         let end = self.span.start;
         let alias = if self.take_word("AS")? { Some(self.dotted_name()?) } else { None };
         Item::new(expr, alias).map_err(|_| {
+            let complete = matches!(self.token, Token::End | Token::Mark(","));
+            if !complete && !self.at_word("FROM") && !self.at_word("WHERE") {
+                return self.unexpected("`AS` and a name");
+            }
             let column = self.text[start..end].trim_end();
             let span = Span { start, end: start + column.len() };
             SqlError::NeedsAlias { column: shorten(column), span }

@@ -433,6 +433,18 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_beyond_the_guard_digits_decides_a_tie() {
+        let zeros = "0".repeat(32);
+        let (even, odd) = (decimal(&format!("1{zeros}0")), decimal(&format!("1{zeros}1")));
+        let (tie, above) = (decimal("0.5"), decimal("0.5000000001"));
+        assert_eq!(even.plus(tie), Some(even));
+        assert_eq!(even.plus(above), Some(odd));
+        assert_eq!(odd.minus(above), Some(even));
+        assert_eq!(decimal(&format!("1{zeros}0.50000")), even);
+        assert_eq!(decimal(&format!("1{zeros}0.50001")), odd);
+    }
+
+    #[test]
     fn rounding_functions() {
         let rounded = |text: &str| decimal(text).round().to_string();
         assert_eq!(
