@@ -70,7 +70,7 @@ impl Applier {
 
     fn apply(&mut self, batch: &[PendingRecord]) -> io::Result<()> {
         let Some(end) = batch.last().map(|record| record.end) else { return Ok(()) };
-        apply_changes(&*self.shared.state, batch.iter().map(|record| &record.payload[..]), end)?;
+        apply_changes(&*self.shared.state()?, batch.iter().map(|record| &record.payload[..]), end)?;
         for record in batch {
             apply_entries(&self.consumers, record.start(), &record.payload)?;
         }
@@ -116,7 +116,7 @@ impl Applier {
         for consumer in self.consumers.values() {
             consumer.sync()?;
         }
-        self.shared.state.persist(applied)?;
+        self.shared.state()?.persist(applied)?;
         self.checkpoint = applied;
         drop_segments(&*self.disk, &self.journal_dir, &self.segments, applied)
     }

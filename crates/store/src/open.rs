@@ -75,7 +75,7 @@ impl StoreOptions {
 pub struct Opening {
     options: StoreOptions,
     lock: DiskLock,
-    state: Box<dyn KeyedState>,
+    state: Arc<dyn KeyedState>,
     journal: Recovered,
     journal_dir: PathBuf,
     checkpoint: Position,
@@ -236,7 +236,7 @@ fn write_format(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
     replace_file(disk, &path, format!("eyot {FORMAT}\n").as_bytes()).map_err(OpenError::io(&path))
 }
 
-fn open_state(options: &StoreOptions, is_new: bool) -> Result<Box<dyn KeyedState>, OpenError> {
+fn open_state(options: &StoreOptions, is_new: bool) -> Result<Arc<dyn KeyedState>, OpenError> {
     let dir = options.dir.join("state");
     let failed = |source| OpenError::State { dir: dir.clone(), source };
     Ok(match options.state {
@@ -247,11 +247,11 @@ fn open_state(options: &StoreOptions, is_new: bool) -> Result<Box<dyn KeyedState
             let state = FjallState::open(&dir).map_err(failed)?;
             // The engine synced its files, not the name of its directory.
             options.disk.sync_dir(&options.dir).map_err(OpenError::io(&options.dir))?;
-            Box::new(state)
+            Arc::new(state)
         }
-        StateEngine::Memory => Box::new(MemoryState::volatile()),
+        StateEngine::Memory => Arc::new(MemoryState::volatile()),
         StateEngine::Snapshots => {
-            Box::new(MemoryState::with_snapshots(options.disk.clone(), dir.clone()).map_err(failed)?)
+            Arc::new(MemoryState::with_snapshots(options.disk.clone(), dir.clone()).map_err(failed)?)
         }
     })
 }

@@ -1,7 +1,8 @@
 //! The handle that everything durable goes through.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use crate::commit::{Commit, Ledger};
@@ -39,7 +40,8 @@ pub(crate) struct Shared {
     /// waits for the applier.
     pub(crate) queue_changed: Condvar,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) state: Box<dyn KeyedState>,
+    /// `None` once the store was closed: others may open the directory then.
+    state: RwLock<Option<Arc<dyn KeyedState>>>,
     backlog_bytes_max: u64,
 }
 
@@ -65,7 +67,7 @@ pub(crate) struct Queue {
 }
 
 impl Shared {
-    pub(crate) fn new(state: Box<dyn KeyedState>, end: Position, backlog_bytes_max: u64) -> Self {
+    pub(crate) fn new(state: Arc<dyn KeyedState>, end: Position, backlog_bytes_max: u64) -> Self {
         let queue = Queue {
             appended: Vec::new(),
             durable: VecDeque::new(),
@@ -80,9 +82,14 @@ impl Shared {
             queue: Mutex::new(queue),
             queue_changed: Condvar::new(),
             ledger: Arc::new(Ledger::new(end)),
-            state,
+            state: RwLock::new(Some(state)),
             backlog_bytes_max,
         }
+    }
+
+    pub(crate) fn state(&self) -> io::Result<Arc<dyn KeyedState>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.clone().ok_or_else(|| io::Error::other("the store is closed"))
     }
 
     pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -170,7 +177,8 @@ impl Store {
         self.0.shared.ledger.on_commit(callback);
     }
 
-    /// The highest durable position. See [`Lost`] for positions below it that are not.
+    /// The highest durable position. See [`Lost`] for positions below it that are not: who acknowledges by position
+    /// must take the positions from [`on_commit`](Store::on_commit), in order, and not from here.
     pub fn committed(&self) -> Position {
         self.0.shared.ledger.committed()
     }
@@ -188,7 +196,7 @@ impl Store {
     /// # Errors
     /// When the disk or the engine fails.
     pub fn scan(&self, keyspace: Keyspace, prefix: impl AsRef<[u8]>) -> Result<KeyValues, ReadError> {
-        Ok(self.0.shared.state.scan(keyspace.0, prefix.as_ref())?)
+        Ok(self.0.shared.state()?.scan(keyspace.0, prefix.as_ref())?)
     }
 
     /// One value, as far as it was applied. See [`scan`](Store::scan).
@@ -196,7 +204,7 @@ impl Store {
     /// # Errors
     /// When the disk or the engine fails.
     pub fn get(&self, keyspace: Keyspace, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self.0.shared.state.get(keyspace.0, key.as_ref())?)
+        Ok(self.0.shared.state()?.get(keyspace.0, key.as_ref())?)
     }
 
     /// Blocks until a committed position was applied to the keyed state and the consumers.
@@ -247,6 +255,7 @@ impl Handle {
                 self.shared.fail("a thread of the store panicked");
             }
         }
+        *self.shared.state.write().unwrap_or_else(PoisonError::into_inner) = None;
         // After the threads: whoever gets the lock may rely on nobody writing any more.
         threads.lock = None;
     }

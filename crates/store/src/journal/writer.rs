@@ -153,3 +153,77 @@ impl JournalWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+    use crate::journal::recover;
+
+    const DIR: &str = "/journal";
+
+    fn writer(disk: &SimDisk, segment_bytes_max: u64) -> JournalWriter {
+        let recovered = recover(&(Arc::new(disk.clone()) as Arc<dyn Disk>), Path::new(DIR)).unwrap();
+        let segments = Arc::new(Mutex::new(recovered.segments));
+        JournalWriter::new(Arc::new(disk.clone()), DIR.into(), segment_bytes_max, recovered.end, segments)
+    }
+
+    fn disk() -> SimDisk {
+        let disk = SimDisk::new(1);
+        disk.create_dir_all(Path::new(DIR)).unwrap();
+        disk
+    }
+
+    fn batch(start: u64, sizes: &[usize]) -> Vec<PendingRecord> {
+        let mut end = start;
+        sizes
+            .iter()
+            .map(|&size| {
+                end += RECORD_HEADER_BYTES + size as u64;
+                PendingRecord { end: Position(end), payload: vec![1; size] }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_a_full_disk_took_of_a_batch_does_not_come_back() {
+        let disk = disk();
+        let mut journal = writer(&disk, 10_000);
+        journal.append(&batch(0, &[10])).unwrap();
+        disk.limit_bytes(Some(disk.used_bytes() + 500));
+        // The first record of the batch fits as a whole.
+        assert!(matches!(journal.append(&batch(26, &[100, 1_000])), Err(WriteError::DiskFull(_))));
+        assert_eq!(writer(&disk, 10_000).end, Position(26));
+    }
+
+    #[test]
+    fn after_a_full_disk_positions_go_on_in_a_new_segment() {
+        // 26 bytes in the first segment; then one that is full at its first record, and at its header.
+        for room in [500, 40, 10] {
+            let disk = disk();
+            let mut journal = writer(&disk, 20);
+            journal.append(&batch(0, &[10])).unwrap();
+            disk.limit_bytes(Some(disk.used_bytes() + room));
+            assert!(matches!(journal.append(&batch(26, &[1_000])), Err(WriteError::DiskFull(_))));
+            assert!(matches!(journal.append(&batch(2_000, &[1_000])), Err(WriteError::DiskFull(_))));
+            disk.limit_bytes(None);
+            journal.append(&batch(4_000, &[10])).unwrap();
+            assert_eq!(writer(&disk, 20).end, Position(4_026), "{room}");
+        }
+    }
+
+    #[test]
+    fn the_only_segment_stays_when_the_disk_is_full_at_its_first_record() {
+        let disk = disk();
+        let mut journal = writer(&disk, 10_000);
+        disk.limit_bytes(Some(100));
+        assert!(matches!(journal.append(&batch(0, &[1_000])), Err(WriteError::DiskFull(_))));
+        // A restart finds the empty segment and continues it.
+        let mut journal = writer(&disk, 10_000);
+        assert_eq!(journal.segments().len(), 1);
+        assert!(matches!(journal.append(&batch(0, &[1_000])), Err(WriteError::DiskFull(_))));
+        disk.limit_bytes(None);
+        journal.append(&batch(5_000, &[10])).unwrap();
+        assert_eq!(writer(&disk, 10_000).end, Position(5_026));
+    }
+}
