@@ -60,7 +60,8 @@ impl Rule {
         };
         // [AWS iot-basic-ingest] "topic() … doesn't include `$aws/rules/rule_name`."
         let topic = basic_ingest(message.topic).map_or(message.topic, |BasicIngest { rest, .. }| rest);
-        let run = Run { rule: self, message, input: Input { payload: message.payload, topic, context: &context } };
+        let run =
+            Run { rule: self, message, input: Input { payload: message.payload, topic, context: &context } };
         let failures = run.statement(consequences);
         if !failures.is_empty() {
             run.error_action(&failures, consequences);

@@ -49,6 +49,9 @@ pub enum RuleError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The store had lost changes, and what it kept could not be read again.
+    #[error("the stored rules cannot be read again: {0}")]
+    Reread(String),
     /// The change could not be stored.
     #[error("the rule could not be stored")]
     Store(#[from] AppendError),

@@ -101,8 +101,11 @@ impl Rule {
             .enumerate()
             .map(|(index, action)| parse(format!("action {}", index + 1), action))
             .collect::<Result<_, _>>()?;
-        let error_action =
-            definition.error_action.as_ref().map(|action| parse("error action".to_owned(), action)).transpose()?;
+        let error_action = definition
+            .error_action
+            .as_ref()
+            .map(|action| parse("error action".to_owned(), action))
+            .transpose()?;
         Ok(Self {
             name: name.to_owned(),
             created_at_ms,
@@ -116,9 +119,8 @@ impl Rule {
     }
 
     /// Keeps counting where the rule of the same name stopped.
-    pub(crate) fn counting_on(mut self, previous: &Rule) -> Self {
+    pub(crate) fn count_on(&mut self, previous: &Self) {
         self.counters = previous.counters.clone();
-        self
     }
 
     /// The stored form.
@@ -146,7 +148,8 @@ impl Rule {
         };
         let Record { created_at_ms, definition } =
             serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
-        Self::compile(&name, definition, created_at_ms, surroundings).map_err(|error| damaged(error.to_string()))
+        Self::compile(&name, definition, created_at_ms, surroundings)
+            .map_err(|error| damaged(error.to_string()))
     }
 
     /// Its name.

@@ -1,7 +1,8 @@
 //! The rules and their changes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use logs::Logs;
 use mqtt_wire::topic::filter_matches;
@@ -60,6 +61,8 @@ pub struct Rules {
     /// Held while a change is checked, appended and put into `current`, so that the journal has the same order.
     changing: Mutex<()>,
     current: RwLock<Arc<RuleSet>>,
+    /// The store lost something (a full disk): `current` may have what the disk does not.
+    stale: Arc<AtomicBool>,
 }
 
 impl Rules {
@@ -70,14 +73,16 @@ impl Rules {
     /// run loses data.
     pub fn load(store: &Store, logs: Arc<Logs>, account_id: &str) -> Result<Self, LoadError> {
         let surroundings = Arc::new(Surroundings { logs, account_id: account_id.to_owned() });
-        let rules = store
-            .scan(RULES, b"")?
-            .iter()
-            .map(|(key, value)| Rule::from_record(key, value, surroundings.clone()))
-            .map(|rule| rule.map(|rule| (rule.name().to_owned(), Arc::new(rule))))
-            .collect::<Result<BTreeMap<_, _>, _>>()?;
+        let rules = stored(store, &surroundings)?;
         let current = RwLock::new(Arc::new(RuleSet { version: 1, rules }));
-        Ok(Self { store: store.clone(), surroundings, changing: Mutex::default(), current })
+        let stale = Arc::new(AtomicBool::new(false));
+        let lost = stale.clone();
+        store.on_commit(Box::new(move |committed| {
+            if committed.is_err() {
+                lost.store(true, Ordering::Release);
+            }
+        }));
+        Ok(Self { store: store.clone(), surroundings, changing: Mutex::default(), current, stale })
     }
 
     /// The rules as they are now.
@@ -107,8 +112,9 @@ impl Rules {
         self.change(|rules| {
             let previous = known(rules, name)?;
             let created_at_ms = previous.created_at_ms();
-            let rule = Rule::compile(name, definition, created_at_ms, self.surroundings.clone())?;
-            Ok(Some(rule.counting_on(previous)))
+            let mut rule = Rule::compile(name, definition, created_at_ms, self.surroundings.clone())?;
+            rule.count_on(previous);
+            Ok(Some(rule))
         })
     }
 
@@ -117,7 +123,7 @@ impl Rules {
     /// # Errors
     /// [`RuleError::NoSuchRule`]; what a client is told then is the API's decision.
     pub fn delete(&self, name: &str) -> Result<Done<()>, RuleError> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.begin_change()?;
         let before = self.snapshot();
         known(&before.rules, name)?;
         let mut transaction = Transaction::new();
@@ -161,7 +167,8 @@ impl Rules {
             let state = query.disabled.is_none_or(|disabled| disabled != rule.is_enabled());
             behind && state && query.topic.is_none_or(|topic| covers(rule, topic))
         };
-        let mut items: Vec<_> = snapshot.iter().filter(wanted).take(query.limit.saturating_add(1)).cloned().collect();
+        let mut items: Vec<_> =
+            snapshot.iter().filter(wanted).take(query.limit.saturating_add(1)).cloned().collect();
         let more = items.len() > query.limit;
         items.truncate(query.limit);
         let next = if more { items.last().map(|rule| rule.name().to_owned()) } else { None };
@@ -176,8 +183,9 @@ impl Rules {
             }
             let definition = RuleDefinition { rule_disabled: disabled, ..previous.definition().clone() };
             let created_at_ms = previous.created_at_ms();
-            let rule = Rule::compile(name, definition, created_at_ms, self.surroundings.clone())?;
-            Ok(Some(rule.counting_on(previous)))
+            let mut rule = Rule::compile(name, definition, created_at_ms, self.surroundings.clone())?;
+            rule.count_on(previous);
+            Ok(Some(rule))
         })
     }
 
@@ -186,7 +194,7 @@ impl Rules {
         &self,
         make: impl FnOnce(&BTreeMap<String, Arc<Rule>>) -> Result<Option<Rule>, RuleError>,
     ) -> Result<Done<()>, RuleError> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.begin_change()?;
         let before = self.snapshot();
         let Some(rule) = make(&before.rules)? else { return Ok(Done { value: (), position: None }) };
         let mut transaction = Transaction::new();
@@ -198,10 +206,48 @@ impl Rules {
         Ok(Done { value: (), position: Some(position) })
     }
 
+    /// Locks out other changes. After the store has lost some, the rules are first read again, so that a change that
+    /// was answered with an error is not built upon.
+    fn begin_change(&self) -> Result<MutexGuard<'_, ()>, RuleError> {
+        let guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stale.swap(false, Ordering::AcqRel) {
+            let reread = self.reread();
+            if reread.is_err() {
+                self.stale.store(true, Ordering::Release);
+            }
+            reread?;
+        }
+        Ok(guard)
+    }
+
+    fn reread(&self) -> Result<(), RuleError> {
+        self.store.wait_applied(self.store.committed())?;
+        let mut rules =
+            stored(&self.store, &self.surroundings).map_err(|error| RuleError::Reread(error.to_string()))?;
+        let before = self.snapshot();
+        for (name, rule) in &mut rules {
+            if let (Some(rule), Some(previous)) = (Arc::get_mut(rule), before.rules.get(name)) {
+                rule.count_on(previous);
+            }
+        }
+        self.publish(&before, rules);
+        Ok(())
+    }
+
     fn publish(&self, before: &RuleSet, rules: BTreeMap<String, Arc<Rule>>) {
         let set = Arc::new(RuleSet { version: before.version + 1, rules });
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = set;
     }
+}
+
+/// All stored rules, compiled.
+fn stored(store: &Store, surroundings: &Arc<Surroundings>) -> Result<BTreeMap<String, Arc<Rule>>, LoadError> {
+    store
+        .scan(RULES, b"")?
+        .iter()
+        .map(|(key, value)| Rule::from_record(key, value, surroundings.clone()))
+        .map(|rule| rule.map(|rule| (rule.name().to_owned(), Arc::new(rule))))
+        .collect()
 }
 
 fn known<'r>(rules: &'r BTreeMap<String, Arc<Rule>>, name: &str) -> Result<&'r Arc<Rule>, RuleError> {
@@ -218,6 +264,8 @@ fn check_name(name: &str) -> Result<(), RuleError> {
     Err(RuleError::InvalidName { name: shown })
 }
 
+/// Whether `topic`, a topic or a filter, is the rule's: filters are compared as text, topics are matched.
 fn covers(rule: &Rule, topic: &str) -> bool {
-    rule.topic_filter().is_some_and(|filter| filter == topic || filter_matches(filter, topic))
+    let is_filter = topic.contains(['+', '#']);
+    rule.topic_filter().is_some_and(|filter| filter == topic || !is_filter && filter_matches(filter, topic))
 }

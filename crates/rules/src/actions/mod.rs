@@ -39,7 +39,9 @@ impl Action {
             return Err(format!("the settings of `{name}` are an object"));
         }
         match kind.name {
-            cloudwatch_logs::NAME => cloudwatch_logs::CloudwatchLogs::parse(settings, version).map(Self::CloudwatchLogs),
+            cloudwatch_logs::NAME => {
+                cloudwatch_logs::CloudwatchLogs::parse(settings, version).map(Self::CloudwatchLogs)
+            }
             republish::NAME => republish::RepublishAction::parse(settings, version).map(Self::Republish),
             _ => Ok(Self::Unavailable(kind)),
         }
