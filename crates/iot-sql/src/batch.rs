@@ -2,13 +2,17 @@
 //!
 //! One JSON object per line: `kind` is `expression`, `sql`, `substitution` or `parse_error`; see [`eval_vector`].
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-use crate::{Context, Dollar, EvalError, Input, Output, SqlError, SqlVersion, Statement, Template, filter};
+use crate::{
+    Context, Dollar, EvalError, Input, Output, Randomness, SqlError, SqlVersion, Statement, Template, filter,
+};
 
 /// AWS's name for every refused statement.
 const SQL_PARSE_EXCEPTION: &str = "SqlParseException";
@@ -52,7 +56,7 @@ struct VectorContext {
     account_id: Option<String>,
     timestamp: Option<i64>,
     trace_id: Option<String>,
-    source_ip: Option<String>,
+    source_ip: Option<IpAddr>,
     protocol: Option<String>,
     basic_ingest: bool,
     rule_name: Option<String>,
@@ -132,8 +136,8 @@ fn evaluate(vector: &Vector<'_>, default_version: SqlVersion, seed: u128) -> Res
         account_id: context.account_id.as_deref().unwrap_or("000000000000"),
         timestamp_ms: context.timestamp.unwrap_or_default(),
         trace_id: context.trace_id.as_deref().filter(|_| over_mqtt),
-        source_ip: context.source_ip.as_deref(),
-        seed,
+        source_ip: context.source_ip,
+        random: Randomness::new(seed),
     };
     let input = Input { payload: &payload, topic, context: &sql_context };
     match vector.kind.as_deref().unwrap_or("sql") {

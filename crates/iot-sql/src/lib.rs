@@ -44,6 +44,6 @@ mod version;
 
 pub use ast::Statement;
 pub use error::{EvalError, Span, SqlError};
-pub use eval::{Context, Input, Output};
+pub use eval::{Context, Input, Output, Randomness};
 pub use template::{Dollar, Template};
 pub use version::SqlVersion;

@@ -106,7 +106,7 @@ proptest! {
     fn evaluation_never_panics_and_gives_json(sql in statement(), payload in payload(), first in any::<bool>()) {
         let version = if first { SqlVersion::V2015_10_08 } else { SqlVersion::V2016_03_23 };
         let Ok(statement) = Statement::parse(&sql, version) else { return Ok(()) };
-        let context = Context { client_id: Some("c"), account_id: "1", seed: 7, ..Context::default() };
+        let context = Context { client_id: Some("c"), account_id: "1", ..Context::default() };
         let input = Input { payload: &payload, topic: "a/b/c", context: &context };
         if let Ok(Output::Json(text)) = statement.evaluate(&input) {
             prop_assert!(serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok(), "{} gives {}", sql, text);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use iot_sql::{Context, Input, Output};
+use iot_sql::{Context, Input, Output, Randomness};
 use serde_json::json;
 use tracing::{debug, warn};
 
@@ -48,15 +48,15 @@ impl Rule {
     /// The caller has matched the topic, or resolved basic ingest; a disabled rule is the caller's to leave out.
     pub fn execute(&self, message: &Message<'_>, consequences: &mut Consequences) {
         self.counters.matched.fetch_add(1, Ordering::Relaxed);
-        let source_ip = message.source_ip.map(|ip| ip.to_string());
         let context = Context {
             client_id: message.client_id,
             principal: message.principal,
             account_id: &self.surroundings.account_id,
             timestamp_ms: message.now_ms,
             trace_id: message.trace_id,
-            source_ip: source_ip.as_deref(),
-            seed: message.seed,
+            source_ip: message.source_ip,
+            // The message's other rules get other bits.
+            random: Randomness::new(message.seed ^ self.salt),
         };
         // [AWS iot-basic-ingest] "topic() … doesn't include `$aws/rules/rule_name`."
         let topic = basic_ingest(message.topic).map_or(message.topic, |BasicIngest { rest, .. }| rest);
@@ -108,12 +108,11 @@ impl Run<'_> {
     /// [AWS rule-error-handling] One message about all failures goes to the error action.
     fn error_action(&self, failures: &[Failure], consequences: &mut Consequences) {
         let Some(action) = &self.rule.error_action else { return };
-        let report = json!({
+        let mut report = json!({
             "ruleName": self.rule.name(),
             "topic": self.message.topic,
             "cloudwatchTraceId": self.message.trace_id,
             "clientId": self.message.client_id.unwrap_or("N/A"),
-            "sourceIp": self.input.context.source_ip,
             "base64OriginalPayload": BASE64.encode(self.message.payload),
             "failures": failures.iter().map(|failure| json!({
                 "failedAction": failure.action,
@@ -121,6 +120,9 @@ impl Run<'_> {
                 "errorMessage": failure.error,
             })).collect::<Vec<_>>(),
         });
+        if let Some(source_ip) = self.message.source_ip {
+            report["sourceIp"] = json!(source_ip);
+        }
         let report = Output::Json(report.to_string());
         if let Err(failure) = self.act(action, &report, consequences) {
             warn!(

@@ -1,5 +1,6 @@
 //! One rule, ready to run.
 
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,6 +33,8 @@ pub struct Rule {
     pub(crate) error_action: Option<Action>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) surroundings: Arc<Surroundings>,
+    /// Differs from rule to rule.
+    pub(crate) salt: u128,
 }
 
 /// What happened to a rule since the server started.
@@ -70,6 +73,12 @@ impl Counters {
 struct Record {
     created_at_ms: i64,
     definition: RuleDefinition,
+}
+
+/// A number for each name, spread over both halves.
+fn salt(name: &str) -> u128 {
+    let hash = u128::from(BuildHasherDefault::<DefaultHasher>::new().hash_one(name));
+    hash << 64 | hash
 }
 
 impl Rule {
@@ -115,6 +124,7 @@ impl Rule {
             error_action,
             counters: Arc::default(),
             surroundings,
+            salt: salt(name),
         })
     }
 

@@ -5,6 +5,7 @@ mod operators;
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
+use std::net::IpAddr;
 
 use crate::EvalError;
 use crate::ast::{Expr, Item, Select, Statement};
@@ -27,9 +28,42 @@ pub struct Context<'a> {
     /// `traceid()`; `None` for messages that came without MQTT.
     pub trace_id: Option<&'a str>,
     /// `sourceip()`.
-    pub source_ip: Option<&'a str>,
-    /// Randomness for `newuuid()`. A fresh one for every message.
-    pub seed: u128,
+    pub source_ip: Option<IpAddr>,
+    /// What `newuuid()` draws from.
+    pub random: Randomness,
+}
+
+/// Random bits for one message in one rule: its statement and its templates draw from the same, so that no two
+/// `newuuid()` give the same.
+#[derive(Clone, Debug, Default)]
+pub struct Randomness {
+    seed: u128,
+    drawn: Cell<u64>,
+}
+
+impl Randomness {
+    /// Bits derived from `seed`, which is itself random and new for every message.
+    pub fn new(seed: u128) -> Self {
+        Self { seed, drawn: Cell::new(0) }
+    }
+
+    /// Another 128 bits: first the seed, then derived ones.
+    pub(crate) fn draw(&self) -> u128 {
+        let nth = self.drawn.replace(self.drawn.get() + 1);
+        if nth == 0 {
+            return self.seed;
+        }
+        let half = |part: u128, salt: u64| u128::from(splitmix64((part as u64).wrapping_add(nth ^ salt)));
+        (half(self.seed >> 64, 0) << 64) | half(self.seed, u64::MAX)
+    }
+}
+
+/// Vigna's SplitMix64 finaliser: distinct inputs give distinct outputs.
+fn splitmix64(value: u64) -> u64 {
+    let value = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
 }
 
 /// One message, as a statement sees it.
@@ -107,12 +141,11 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) version: crate::SqlVersion,
     payload: OnceCell<Result<Value, JsonError>>,
     budget: Budget,
-    uuids: Cell<u64>,
 }
 
 impl<'a> Evaluation<'a> {
     pub(crate) fn new(input: &'a Input<'a>, version: crate::SqlVersion) -> Self {
-        Self { input, version, payload: OnceCell::new(), budget: Budget::default(), uuids: Cell::new(0) }
+        Self { input, version, payload: OnceCell::new(), budget: Budget::default() }
     }
 
     fn numbers(&self) -> Numbers {
@@ -302,26 +335,6 @@ impl<'a> Evaluation<'a> {
     pub(crate) fn reserve(&self, bytes: usize) -> Option<()> {
         self.budget.charge_bytes(bytes as u64).ok()
     }
-
-    /// Another 128 random-looking bits: the first as the caller gave them, then derived ones.
-    pub(crate) fn random(&self) -> u128 {
-        let nth = self.uuids.get();
-        self.uuids.set(nth + 1);
-        if nth == 0 {
-            return self.input.context.seed;
-        }
-        let seed = self.input.context.seed;
-        let half = |part: u128, salt: u64| u128::from(splitmix64((part as u64).wrapping_add(nth ^ salt)));
-        (half(seed >> 64, 0) << 64) | half(seed, u64::MAX)
-    }
-}
-
-/// Vigna's SplitMix64 finaliser: distinct inputs give distinct outputs.
-fn splitmix64(value: u64) -> u64 {
-    let value = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 /// Puts `value` at `path`, making objects on the way; what is in the way and no object is replaced.

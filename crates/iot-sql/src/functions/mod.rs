@@ -265,7 +265,7 @@ impl<'a> Call<'_, 'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Context, Output, Statement};
+    use crate::{Context, Output, Randomness, Statement};
 
     fn evaluate(expression: &str, version: SqlVersion) -> Output {
         let statement = Statement::parse(&format!("SELECT VALUE ({expression})"), version).unwrap();
@@ -275,8 +275,8 @@ mod tests {
             account_id: "123456789012",
             timestamp_ms: 1_481_825_251_155,
             trace_id: Some("8a1c"),
-            source_ip: Some("192.0.2.7"),
-            seed: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
+            source_ip: Some([192, 0, 2, 7].into()),
+            random: Randomness::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
         };
         statement
             .evaluate(&Input { payload: br#"{"list":[1,2]}"#, topic: "building/5/lights", context: &context })

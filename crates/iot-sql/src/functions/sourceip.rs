@@ -11,5 +11,5 @@ pub(super) const SOURCEIP: Function = Function {
     args: &[],
     doc: "The IP address that the message came from.",
     examples: &[Example { sql: "sourceip()", gives: "'192.0.2.7'" }],
-    eval: |call| Some(Value::from(call.input().context.source_ip?)),
+    eval: |call| Some(Value::from(call.input().context.source_ip?.to_string())),
 };

@@ -1,8 +1,6 @@
 //! Creating, changing and listing rules.
 
-mod common;
-
-use common::{Island, NOW_MS, definition_of, republish_to, to_group};
+use crate::common::{Island, NOW_MS, definition_of, republish_to, to_group};
 use rules::{ActionKind, ListQuery, RuleError};
 use serde_json::json;
 use store::StoreOptions;

@@ -1,5 +1,4 @@
-//! Rules over a real store and real logs, in memory.
-#![allow(dead_code, reason = "every test file uses its own part")]
+//! What every scenario needs: a store, logs and rules.
 
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! Messages through rules, to log events and further messages.
 
-mod common;
-
-use common::{Island, failed, republish_to, republished, to_group};
+use crate::common::{Island, failed, republish_to, republished, to_group};
 use rules::REPUBLISH_DEPTH_MAX;
 use serde_json::{Value, json};
 
@@ -180,4 +178,18 @@ fn text_and_bytes_are_logged_as_they_are() {
         failed(&island.publish("a", [0xff, 0xfe])),
         ["CloudwatchLogsAction logs-of-a: the payload is no text and cannot be logged"]
     );
+}
+
+#[test]
+fn no_two_uuids_of_a_message_are_equal() {
+    let island = Island::in_memory();
+    for name in ["r1", "r2"] {
+        let definition =
+            json!({"sql": "SELECT VALUE newuuid() FROM 'a'", "actions": [republish_to("${newuuid()}")]});
+        island.rule(name, definition);
+    }
+    let messages = republished(&island.publish("a", "{}"));
+    let uuids: std::collections::BTreeSet<&str> =
+        messages.iter().flat_map(|message| message.split(' ')).collect();
+    assert_eq!(uuids.len(), 4, "{messages:?}");
 }
