@@ -1,0 +1,2 @@
+# The name of the post's time for `binascii`.
+from binascii import *

@@ -1,0 +1,2 @@
+# The name of the post's time for `ssl`.
+from ssl import *

@@ -1,0 +1,24 @@
+"""Fixtures: one server per test file, and clients for it. What a test creates it names itself, so tests do not meet."""
+
+import pytest
+
+from support.cloud import Cloud
+from support.server import Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A fresh cloud for this file."""
+    with Server(tmp_path_factory.mktemp("eyot")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def cloud(server):
+    return Cloud(server.api_url)
+
+
+@pytest.fixture
+def name(request):
+    """A name that no other test uses."""
+    return request.node.name.replace("[", "_").replace("]", "").replace(".", "_").replace("-", "_")[:80]

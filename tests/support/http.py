@@ -1,0 +1,33 @@
+"""HTTP as bytes of our own choosing, signed or not: what a browser or an attacker sends, boto3 would not."""
+
+import http.client
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from .server import REGION
+from .waiting import DEADLINE_S
+
+
+def signed(server, path, method="POST", body=b"", service="iot", host=None, region=REGION):
+    """Headers of a well-formed SigV4 request."""
+    host = host or server.ready["api"]
+    request = AWSRequest(method, f"http://{host}{path}", data=body, headers={"Host": host})
+    SigV4Auth(Credentials("page", "secret"), service, region).add_auth(request)
+    return dict(request.headers)
+
+
+def send(server, path, headers, method="POST", body=b""):
+    connection = http.client.HTTPConnection("127.0.0.1", server.api_port, timeout=DEADLINE_S)
+    try:
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for key, value in headers.items():
+            connection.putheader(key, value)
+        if "Content-Length" not in headers:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()

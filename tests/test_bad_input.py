@@ -1,0 +1,338 @@
+"""What nobody should send: an error where the protocol has one, else the connection closes and the log says why. The server goes on."""
+
+import http.client
+import json
+import os
+import random
+import socket
+import ssl
+
+import pytest
+from botocore.exceptions import ClientError
+
+from support import mqtt
+from support.cloud import refused
+from support.http import send, signed
+from support.mqtt import Client, tls_context
+from support.waiting import DEADLINE_S
+
+SEED = 20230325  # the day of the post
+
+
+@pytest.fixture(scope="module")
+def device(cloud, tmp_path_factory):
+    return cloud.device(tmp_path_factory.mktemp("device"), "device")
+
+
+@pytest.fixture(autouse=True)
+def server_goes_on(server, cloud, device):
+    """After every test: a publish still arrives, and the API still answers."""
+    yield
+    with Client.connected(server, device, "after-to") as to, Client.connected(server, device, "after-by") as by:
+        to.subscribe("still/alive")
+        by.publish_qos1("still/alive", "yes")
+        assert to.read_message()[:2] == ("still/alive", b"yes")
+    assert cloud.sts.get_caller_identity()["Account"]
+    assert server.process.poll() is None
+
+
+# MQTT --------------------------------------------------------------------------------------------------------------
+
+CONNECT = mqtt.connect("bad-first")
+FIRST_PACKETS = {
+    "publish-before-connect": mqtt.publish("a", "b"),
+    "ping-before-connect": b"\xc0\x00",
+    "reserved-type-0": b"\x00\x00",
+    "reserved-type-15": b"\xf0\x00",
+    "connack-from-a-client": b"\x20\x02\x00\x00",
+    "wrong-protocol-name": mqtt.packet(1, 0, mqtt.text("MQIsdp") + b"\x04\x02\x00\x3c" + mqtt.text("x")),
+    "protocol-level-3": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x03\x02\x00\x3c" + mqtt.text("x")),
+    "protocol-level-99": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x63\x02\x00\x3c" + mqtt.text("x")),
+    "reserved-connect-flag": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x03\x00\x3c" + mqtt.text("x")),
+    "will-qos-3": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x1e\x00\x3c" + mqtt.text("x") + mqtt.text("w") + mqtt.text("m")),
+    "will-qos-2": mqtt.connect("bad-will", will=("w", "m", 2, False)),
+    "flags-in-fixed-header": bytes([0x13]) + CONNECT[1:],
+    "client-id-of-129-bytes": mqtt.connect("c" * 129),
+    "client-id-with-dollar": mqtt.connect("$bad"),
+    "client-id-not-utf8": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x02\x00\x3c" + mqtt.text(b"\xff\xfe")),
+    "client-id-with-nul": mqtt.connect("a\0b"),
+    "length-of-five-bytes": b"\x10\xff\xff\xff\xff\x01",
+    "length-of-256-mib": b"\x10\xff\xff\xff\x7f",
+    "trailing-bytes": mqtt.packet(1, 0, CONNECT[2:] + b"tail"),
+    "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "zeroes": b"\x00" * 1000,
+}
+
+
+@pytest.mark.parametrize("kind", FIRST_PACKETS)
+def test_a_bad_first_packet(server, device, kind):
+    mark = server.log_mark()
+    client = Client(server, tls_context(device))
+    client.send(FIRST_PACKETS[kind])
+    client.expect_closed()
+    server.expect_log("127.0.0.1", since=mark)
+
+
+LATER_PACKETS = {
+    "second-connect": mqtt.connect("bad-later"),
+    "topic-of-300-bytes": mqtt.publish("t" * 300, "x"),
+    "topic-with-8-slashes": mqtt.publish("a/b/c/d/e/f/g/h/i", "x"),
+    "topic-with-wildcard": mqtt.publish("a/+/b", "x"),
+    "empty-topic": mqtt.publish("", "x"),
+    "topic-not-utf8": mqtt.publish(b"\xc3\x28", "x"),
+    "topic-with-nul": mqtt.publish("a\0b", "x"),
+    "publish-qos-2": mqtt.publish("a", "x", 2, 1),
+    "publish-qos-3": mqtt.publish("a", "x", 3, 1),
+    "packet-id-0": mqtt.publish("a", "x", 1, 0),
+    "payload-over-128-kib": mqtt.publish("a", b"x" * (128 * 1024 + 1)),
+    "subscribe-without-filters": mqtt.packet(8, 2, b"\x00\x01"),
+    "subscribe-flags": mqtt.packet(8, 0, b"\x00\x01" + mqtt.text("a") + b"\x00"),
+    "subscribe-qos-3": mqtt.packet(8, 2, b"\x00\x01" + mqtt.text("a") + b"\x03"),
+    "filter-hash-in-the-middle": mqtt.subscribe(1, "a/#/b"),
+    "filter-plus-in-a-word": mqtt.subscribe(1, "a/b+"),
+    "filter-of-300-bytes": mqtt.subscribe(1, "f" * 300),
+    "filter-sys": mqtt.subscribe(1, "$SYS/#"),
+    "unsubscribe-without-filters": mqtt.packet(10, 2, b"\x00\x01"),
+    "connack-from-a-client": b"\x20\x02\x00\x00",
+    "suback-from-a-client": b"\x90\x03\x00\x01\x00",
+    "pingresp-from-a-client": b"\xd0\x00",
+    "ping-with-a-body": b"\xc0\x01x",
+    "puback-of-one-byte": b"\x40\x01\x00",
+    "pubrel": b"\x62\x02\x00\x01",
+}
+
+
+@pytest.mark.parametrize("kind", LATER_PACKETS)
+def test_a_bad_packet_later(server, device, kind):
+    client = Client.connected(server, device, "bad-later")
+    mark = server.log_mark()
+    try:
+        client.send(LATER_PACKETS[kind])
+    except mqtt.GONE:
+        pass  # closed while we were still sending
+    client.expect_closed()
+    server.expect_log("bad-later", since=mark)
+
+
+def test_the_largest_that_is_allowed(server, device):
+    """The limits refuse nothing that AWS takes."""
+    with Client.connected(server, device, "c" * 128) as client:
+        client.subscribe("a/b/c/d/e/f/g/+")
+        topic = "a/b/c/d/e/f/g/" + "h" * (256 - 14)
+        assert len(topic) == 256
+        payload = os.urandom(128 * 1024)
+        client.send(mqtt.publish(topic, payload))
+        assert client.read_message()[:2] == (topic, payload)
+
+
+def test_basic_ingest_does_not_count_its_prefix(server, device):
+    with Client.connected(server, device, "prefix") as client:
+        client.publish_qos1("$aws/rules/none/a/b/c/d/e/f/g/" + "h" * (256 - 14), "x")
+
+
+def test_random_bytes_after_connect(server, device):
+    generator = random.Random(SEED)
+    for round_number in range(60):
+        client = Client.connected(server, device, "random")
+        try:
+            client.send(bytes([generator.choice((0x30, 0x32, 0x40, 0x82, 0xA2, 0xC0, generator.randrange(256)))])
+                        + generator.randbytes(generator.randrange(200)))
+            client.send(mqtt.packet(mqtt.DISCONNECT, 0, b""))
+            client.socket.shutdown(socket.SHUT_WR)
+        except (*mqtt.GONE, OSError):
+            pass
+        client.close()
+
+
+def test_garbage_instead_of_tls(server):
+    generator = random.Random(SEED)
+    for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 70000, b"\x10\x0c\x00\x04MQTT\x04\x02",
+                 *(generator.randbytes(generator.randrange(1, 4000)) for _ in range(40))):
+        with socket.create_connection(("127.0.0.1", server.mqtts_port), DEADLINE_S) as tcp:
+            try:
+                tcp.sendall(data)
+                tcp.shutdown(socket.SHUT_WR)
+                while tcp.recv(4096):
+                    pass
+            except ConnectionError:
+                pass
+    server.expect_log("127.0.0.1", "tls")
+
+
+def test_a_handshake_broken_off_at_every_place(server, device):
+    """A ClientHello cut after n bytes, then the connection is reset."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    hello = tls_context(device).wrap_bio(incoming, outgoing)
+    with pytest.raises(ssl.SSLWantReadError):
+        hello.do_handshake()
+    data = outgoing.read()
+    for length in range(0, len(data), 37):
+        with socket.create_connection(("127.0.0.1", server.mqtts_port), DEADLINE_S) as tcp:
+            tcp.sendall(data[:length])
+
+
+def test_many_connections_that_say_nothing(server, device):
+    """A crowd that never finishes its handshake does not keep a device out; it is bounded, so some of it may be refused."""
+    crowd = []
+    try:
+        for _ in range(200):
+            crowd.append(socket.create_connection(("127.0.0.1", server.mqtts_port), DEADLINE_S))
+    finally:
+        for tcp in crowd:
+            tcp.close()
+    with Client.connected(server, device, "after-the-crowd") as client:
+        client.ping()
+
+
+# HTTP --------------------------------------------------------------------------------------------------------------
+
+def post(server, path, body, service="iot", headers=None, method="POST"):
+    return send(server, path, signed(server, path, method, body, service) | (headers or {}), method, body)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"nonsense", b'{"policyDocument": 1}', b'{"policyDocument": {"a":1}}',
+                                  b"\xff\xfe", b'{"a":' * 5000, b'{"policyDocument":"x","policyDocument"'])
+def test_broken_json(server, body):
+    status, headers, answer = post(server, "/policies/broken", body)
+    assert status == 400, answer
+    assert json.loads(answer)["message"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"x", b'{"logGroupName": 5}', b'{"logGroupName": null}', b"", b"{}"])
+def test_broken_json_for_logs(server, body):
+    headers = {"X-Amz-Target": "Logs_20140328.CreateLogGroup", "Content-Type": "application/x-amz-json-1.1"}
+    status, _, answer = post(server, "/", body, "logs", headers)
+    assert status == 400 and json.loads(answer)["__type"], answer
+
+
+@pytest.mark.parametrize("target", ["Logs_20140328.NoSuchThing", "Logs_20140328.", "Nonsense", "", "DynamoDB_20120810.ListTables"])
+def test_unknown_operation_of_logs(server, target):
+    status, _, answer = post(server, "/", b"{}", "logs", {"X-Amz-Target": target})
+    assert status in (400, 404), answer
+    assert json.loads(answer)["__type"].endswith("UnknownOperationException")
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", "/no/such/path"), ("PUT", "/"), ("DELETE", "/things"), ("BREW", "/things"), ("GET", "/%"), ("GET", "/things/%zz"),
+    ("GET", "/things/%ff%fe"), ("GET", "/things/..%2f..%2fetc"), ("POST", "/things/a%00b"), ("GET", "//things"),
+])
+def test_unknown_paths(server, method, path):
+    status, _, answer = send(server, path, signed(server, "/things", method), method)
+    assert 400 <= status < 500, answer
+
+
+def test_an_operation_that_is_not_there_yet_says_so(cloud):
+    response = refused_any(cloud.iot.list_jobs)
+    assert response["ResponseMetadata"]["HTTPStatusCode"] >= 400
+    assert response["Error"]["Message"]
+
+
+def refused_any(call, **parameters):
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    return caught.value.response
+
+
+@pytest.mark.parametrize("thing", ["with space", "a/b", "ü", "x" * 129, "a*b"])
+def test_wrong_thing_names(cloud, thing):
+    refused("InvalidRequestException", 400, cloud.loose_iot.create_thing, thingName=thing)
+
+
+@pytest.mark.parametrize("rule", ["with-dash", "with space", "ü", "x" * 129])
+def test_wrong_rule_names(cloud, rule):
+    payload = {"sql": "SELECT 1", "actions": []}
+    refused("InvalidRequestException", 400, cloud.loose_iot.create_topic_rule, ruleName=rule, topicRulePayload=payload)
+
+
+@pytest.mark.parametrize("policy", ["with space", "a/b", "x" * 129])
+def test_wrong_policy_names(cloud, policy):
+    refused("InvalidRequestException", 400, cloud.loose_iot.create_policy, policyName=policy, policyDocument="{}")
+
+
+@pytest.mark.parametrize("group", ["with space", "ü", "x" * 513, "a*b", ""])
+def test_wrong_group_names(cloud, group):
+    refused("InvalidParameterException", 400, cloud.loose_logs.create_log_group, logGroupName=group)
+
+
+def test_publish_over_http_keeps_the_limits(cloud):
+    refused("InvalidRequestException", 400, cloud.data.publish, topic="t" * 300, payload=b"x")
+    refused("InvalidRequestException", 400, cloud.data.publish, topic="a/b/c/d/e/f/g/h/i", payload=b"x")
+    refused("InvalidRequestException", 400, cloud.data.publish, topic="a/+/b", payload=b"x")
+    response = refused_any(cloud.data.publish, topic="a", payload=b"x" * (128 * 1024 + 1))
+    assert response["ResponseMetadata"]["HTTPStatusCode"] in (400, 413)
+
+
+def test_an_oversize_body(server):
+    """Larger than anything the API takes: refused, before or after it was read; never kept in memory whole."""
+    headers = signed(server, "/policies/large") | {"Content-Length": str(1 << 40)}
+    with socket.create_connection(("127.0.0.1", server.api_port), DEADLINE_S) as tcp:
+        head = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+        tcp.sendall(f"POST /policies/large HTTP/1.1\r\n{head}\r\n".encode())
+        tcp.settimeout(DEADLINE_S)
+        try:
+            for _ in range(64):
+                tcp.sendall(b"x" * (1 << 20))
+        except (ConnectionError, TimeoutError):
+            pass
+        try:
+            answer = tcp.recv(4096)
+        except ConnectionError:
+            return
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 413", b"HTTP/1.1 400", b"HTTP/1.1 403")), answer
+
+
+SMUGGLED = {
+    "both-lengths": b"POST /things/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two-lengths": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+    "negative-length": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    "obsolete-fold": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n",
+    "no-version": b"GET /\r\n\r\n",
+    "http-9": b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "bad-chunk": b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "two-hosts": b"GET /things HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+    "absolute-form": b"GET http://evil.example/things HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "header-without-colon": b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n",
+    "nul-in-header": b"GET / HTTP/1.1\r\nHost: local\0host\r\n\r\n",
+    "a-million-headers": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 200_000,
+    "long-target": b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500,
+    "mqtt": CONNECT,
+    "noise": random.Random(SEED).randbytes(5000),
+}
+
+
+@pytest.mark.parametrize("kind", SMUGGLED)
+def test_http_junk(server, kind):
+    with socket.create_connection(("127.0.0.1", server.api_port), DEADLINE_S) as tcp:
+        tcp.settimeout(DEADLINE_S)
+        answer = b""
+        try:
+            tcp.sendall(SMUGGLED[kind])
+            tcp.shutdown(socket.SHUT_WR)
+            while chunk := tcp.recv(65536):
+                answer += chunk
+        except ConnectionError:
+            pass
+    statuses = [line.split(b" ")[1] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.")]
+    assert all(status[:1] == b"4" for status in statuses), answer[:500]
+
+
+def test_slow_headers_do_not_hold_the_api(server, cloud):
+    """A crowd that sends one byte and waits: others are served meanwhile."""
+    crowd = [socket.create_connection(("127.0.0.1", server.api_port), DEADLINE_S) for _ in range(100)]
+    try:
+        for tcp in crowd:
+            tcp.sendall(b"G")
+        assert cloud.iot.list_things()["things"] is not None
+    finally:
+        for tcp in crowd:
+            tcp.close()
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_request(server):
+    for _ in range(20):
+        connection = http.client.HTTPConnection("127.0.0.1", server.api_port, timeout=DEADLINE_S)
+        connection.putrequest("POST", "/policies/half")
+        connection.putheader("Content-Length", "1000")
+        connection.endheaders(b"{")
+        connection.close()
