@@ -32,7 +32,6 @@ mod check;
 mod display;
 mod error;
 mod eval;
-mod filter;
 pub mod functions;
 pub mod json;
 mod lexer;

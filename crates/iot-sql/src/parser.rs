@@ -12,6 +12,8 @@
 //! ```
 //! [AWS iot-sql] "SQL reference". Keywords and function names ignore case, payload keys do not.
 
+use mqtt_wire::topic::TopicFilter;
+
 use crate::ast::{ChainOp, CompareOp, Expr, Item, Select, Statement};
 use crate::lexer::{Lexer, Token};
 use crate::limits::{EXPRESSION_DEPTH_MAX, PATH_NAMES_MAX, SQL_BYTES_MAX};
@@ -149,7 +151,7 @@ impl<'s> Parser<'s> {
             return Err(self.unexpected("a topic filter in single quotes"));
         };
         let filter = filter.clone().into_owned();
-        if let Err(reason) = crate::filter::check(&filter) {
+        if let Err(reason) = TopicFilter::parse(&filter) {
             return Err(SqlError::BadTopicFilter { reason: reason.to_string(), filter, span: self.span });
         }
         self.advance()?;

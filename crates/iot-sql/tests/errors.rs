@@ -24,7 +24,10 @@ fn syntax() {
         ("SELECT a < b < c AS d", "13: expected `AS` and a name, found `<`"),
         ("SELECT 'abc", "7: this string has no closing '"),
         ("SELECT * WHERE a != 1", "17: unexpected character `!`: write `<>` for not equal"),
-        ("SELECT * FROM 'a/#/b'", "14: `a/#/b` is not a topic filter: "),
+        (
+            "SELECT * FROM 'a/#/b'",
+            "14: `a/#/b` is not a topic filter: `#` must be the last level and stand alone in it",
+        ),
         ("SELECT a + 1 FROM 't'", "7: this column has no name: write `a + 1 AS name`"),
         ("SELECT CASE a WHEN 1 THEN 2 AS b", "28: expected `WHEN`, `ELSE` or `END`, found `AS`"),
         ("SELECT a AS 'b'", "12: expected a name, found `'b'`"),
