@@ -18,7 +18,7 @@ ADDRESS = "127.88.83.1"
 SETTINGS = {
     'ACCESS_POINT = ""': 'ACCESS_POINT = "home"',
     'PASSWORD = ""': 'PASSWORD = "secret"',
-    "b'ai9pi313gw5mi-ats.iot.eu-central-1.amazonaws.com'": "f"b'{ADDRESS}'",
+    "b'ai9pi313gw5mi-ats.iot.eu-central-1.amazonaws.com'": f"b'{ADDRESS}'",
 }
 
 
