@@ -189,7 +189,8 @@ def test_republish(server, cloud, device, name):
     with Client.connected(server, device, f"{name}-sub") as to:
         to.subscribe(f"{name}/out/+", qos=1)
         publish(server, device, (f"{name}/in/a", '{"temp": 1.0, "x": 2}'))
-        assert to.read_message() == (f"{name}/out/a", b'{"temp":1.0}', 1, False)
+        # 2016-03-23 makes whole decimals Ints (vector v0060); under the default version 1.0 would stay.
+        assert to.read_message() == (f"{name}/out/a", b'{"temp":1}', 1, False)
 
 
 def test_republish_to_itself_ends(server, cloud, device, name):

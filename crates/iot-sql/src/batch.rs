@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
+use crate::parser::shorten;
 use crate::{
     Context, Dollar, EvalError, Input, Output, Randomness, SqlError, SqlVersion, Statement, Template,
 };
@@ -117,7 +118,7 @@ fn evaluate(vector: &Vector<'_>, default_version: SqlVersion, seed: u128) -> Res
     let version = match vector.version.as_deref() {
         None | Some("*") => default_version,
         Some(name) => SqlVersion::parse(name)
-            .ok_or_else(|| Failure::Line(format!("unknown SQL version `{}`", parser_safe(name))))?,
+            .ok_or_else(|| Failure::Line(format!("unknown SQL version `{}`", shorten(name))))?,
     };
     let payload = payload(vector)?;
     let context = &vector.context;
@@ -164,7 +165,7 @@ fn evaluate(vector: &Vector<'_>, default_version: SqlVersion, seed: u128) -> Res
                 basic_ingest || statement.topic_filter().is_none_or(|filter| filter_matches(filter, topic));
             Ok(outcome(if matched { statement.evaluate(&input)? } else { Output::Nothing }))
         }
-        kind => Err(Failure::Line(format!("unknown kind `{}`", parser_safe(kind)))),
+        kind => Err(Failure::Line(format!("unknown kind `{}`", shorten(kind)))),
     }
 }
 
@@ -190,9 +191,4 @@ fn payload(vector: &Vector<'_>) -> Result<Vec<u8>, Failure> {
 
 fn required<'v>(member: Option<&'v str>, name: &str) -> Result<&'v str, Failure> {
     member.ok_or_else(|| Failure::Line(format!("the vector has no `{name}`")))
-}
-
-/// User text for a message: bounded.
-fn parser_safe(text: &str) -> String {
-    crate::parser::shorten(text)
 }

@@ -79,6 +79,7 @@ fn hint(rest: &str) -> &'static str {
         [b'|', b'|', ..] => ": write `+` to join strings, `OR` between conditions",
         [b'&', b'&', ..] => ": write `AND`",
         [b'`', ..] => ": strings take single or double quotes, odd keys need `get(object, 'key')`",
+        _ if rest.starts_with(char::is_alphabetic) => ": other keys than a-z, 0-9 and _ need `get(*, 'key')`",
         _ => "",
     }
 }

@@ -28,6 +28,7 @@ fn syntax() {
             "SELECT * FROM 'a/#/b'",
             "14: `a/#/b` is not a topic filter: `#` must be the last level and stand alone in it",
         ),
+        ("SELECT größe", "9: unexpected character `ö`: other keys than a-z, 0-9 and _ need `get(*, 'key')`"),
         ("SELECT a + 1 FROM 't'", "7: this column has no name: write `a + 1 AS name`"),
         ("SELECT CASE a WHEN 1 THEN 2 AS b", "28: expected `WHEN`, `ELSE` or `END`, found `AS`"),
         ("SELECT a AS 'b'", "12: expected a name, found `'b'`"),
