@@ -33,7 +33,7 @@ mod display;
 mod error;
 mod eval;
 pub mod functions;
-pub mod json;
+mod json;
 mod lexer;
 pub mod limits;
 mod parser;

@@ -18,11 +18,11 @@ use crate::EvalError;
 
 /// What is wrong with a payload, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JsonError {
+pub(crate) struct JsonError {
     /// What is wrong.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// Offset of the byte.
-    pub offset: usize,
+    pub(crate) offset: usize,
 }
 
 impl From<JsonError> for EvalError {
