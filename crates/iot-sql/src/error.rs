@@ -97,11 +97,11 @@ pub enum SqlError {
         span: Span,
     },
     /// The text after FROM is no topic filter.
-    #[error("`{filter}` is not a topic filter: {reason}")]
+    #[error("the topic filter `{filter}` {reason}")]
     BadTopicFilter {
         /// The text.
         filter: String,
-        /// What is wrong with it.
+        /// What is wrong with it, beginning with a verb.
         reason: String,
         /// The string.
         span: Span,

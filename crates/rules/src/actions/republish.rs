@@ -48,7 +48,8 @@ impl RepublishAction {
             .expand(&run.input)
             .map_err(|error| run.failure(CLASS, String::new(), format!("topic: {error}")))?;
         if let Err(error) = TopicName::parse(&topic) {
-            return Err(run.failure(CLASS, topic, format!("this is no topic to publish to: {error}")));
+            let error = format!("nothing can be published to it: it {error}");
+            return Err(run.failure(CLASS, topic, error));
         }
         if run.message.depth >= REPUBLISH_DEPTH_MAX {
             let error = format!("{REPUBLISH_DEPTH_MAX} rules have handed this message on: they form a loop");
