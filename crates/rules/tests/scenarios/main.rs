@@ -3,3 +3,4 @@
 mod common;
 mod definitions;
 mod execution;
+mod logging;
