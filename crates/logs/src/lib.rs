@@ -1,139 +1,147 @@
 //! Log groups and streams: segments, append, scan, retention.
+//!
+//! Groups, streams, tags and retention are kept in the store's keyed state; events are kept in segments, one
+//! directory per group (`logs/<number>/`, see the `segment` module for the bytes). Events come two ways:
+//!
+//! * A **rule's** event is an entry of the journal ([`Logs::rule_event`]): durable with the publish that caused it,
+//!   written to the segment by the store's applier thread ([`Consumer::apply`](store::Consumer::apply)), once per
+//!   journal position, and synced at the next checkpoint.
+//! * **PutLogEvents** ([`Logs::put_events`]) appends to the segment directly, with a group commit of its own.
+//!
+//! Readers ([`Logs::events`], [`Logs::filter`]) copy a stretch of the index under a lock and read files outside of
+//! it: they never make a writer wait for the disk. Segments that cannot be read are set aside and reported by
+//! [`Logs::damages`]; the rest is served.
 
+mod append;
+mod catalog;
+mod cursor;
 mod error;
+mod group;
+mod ingest;
+pub mod limits;
 mod model;
+mod names;
+mod open;
+mod pattern;
+mod query;
+mod seal;
+mod segment;
+mod token;
+mod worker;
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use store::{ConsumerId, Opening, Store, Transaction};
+use store::disk::Disk;
+use store::{ConsumerId, Store};
+
+use group::Group;
+use worker::Workers;
 
 pub use error::{Damage, LogsError, LogsOpenError};
 pub use model::*;
+pub use worker::PutEvents;
 
 /// The log store's number in the journal.
 pub const CONSUMER: ConsumerId = ConsumerId(1);
 
+/// How the log store is opened.
+#[derive(Debug, Clone)]
+pub struct LogsOptions {
+    /// See [`limits::SEGMENT_BYTES_MAX`], the default.
+    pub segment_bytes_max: u64,
+}
+
+impl Default for LogsOptions {
+    fn default() -> Self {
+        Self { segment_bytes_max: limits::SEGMENT_BYTES_MAX }
+    }
+}
+
 /// The log store.
 #[derive(Debug)]
-pub struct Logs(());
+pub struct Logs {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    store: OnceLock<Store>,
+    groups: RwLock<Groups>,
+    /// Held by operations that change groups or streams while they wait for the disk, so that their order is the
+    /// journal's. Events never take it.
+    operations: Mutex<()>,
+    options: LogsOptions,
+    /// The next number of a group or stream.
+    next_number: AtomicU32,
+    workers: Arc<Workers>,
+    /// Groups with events from the journal that wait for a flush.
+    unflushed: Mutex<Vec<Arc<Group>>>,
+    damages: Mutex<Vec<Damage>>,
+}
 
-/// Resolves when the accepted events of a PutLogEvents batch are durable.
-#[must_use = "nothing may be acknowledged before this resolves"]
-#[derive(Debug)]
-pub struct PutEvents(Result<PutOutcome, LogsError>);
-impl PutEvents {
-    /// Blocks until it resolves.
-    pub fn wait(self) -> Result<PutOutcome, LogsError> {
-        self.0
+/// All groups.
+#[derive(Debug, Default)]
+struct Groups {
+    by_name: BTreeMap<String, Arc<Group>>,
+    by_id: HashMap<u32, Arc<Group>>,
+}
+
+impl Groups {
+    fn insert(&mut self, group: Arc<Group>) {
+        self.by_id.insert(group.id, group.clone());
+        self.by_name.insert(group.name.clone(), group);
     }
 }
-impl Future for PutEvents {
-    type Output = Result<PutOutcome, LogsError>;
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(self.0.clone())
-    }
-}
 
-fn absent<T>() -> Result<T, LogsError> {
-    Err(LogsError::Unavailable("being built".into()))
-}
-
-#[expect(unused_variables, reason = "signatures first")]
 impl Logs {
-    /// Opens the log store of an opened data directory; blocking. Give it to `Opening::recover` as consumer
-    /// [`CONSUMER`] and then call [`Logs::attach`].
-    pub fn open(opening: &Opening) -> Result<Arc<Self>, LogsOpenError> {
-        Ok(Arc::new(Self(())))
-    }
-    /// Gives it the running store.
-    pub fn attach(&self, store: &Store) {}
-    /// Open, recover and attach in one: the usual way.
-    pub fn start(opening: Opening) -> Result<(Store, Arc<Self>), LogsOpenError> {
-        Ok((opening.recover(vec![])?, Arc::new(Self(()))))
-    }
-    /// What was set aside.
+    /// What could not be read and was set aside, since the start and by earlier ones.
     pub fn damages(&self) -> Vec<Damage> {
-        vec![]
+        self.damages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    /// Creates a group; durable when it returns. Blocking, as all operations here but `rule_event` and `put_events`.
-    pub fn create_group(&self, group: NewGroup, now_ms: i64) -> Result<(), LogsError> {
-        absent()
+
+    /// Removes segments whose events have all expired. Cheap when there are none: call it every hour or so.
+    pub fn enforce_retention(&self, now_ms: i64) {
+        let groups: Vec<Arc<Group>> = self.all_groups().by_name.values().cloned().collect();
+        for group in groups {
+            if let Err(error) = seal::remove_unseen(&*self.disk, &group, now_ms) {
+                tracing::warn!(group = group.name, %error, "expired log segments were not removed");
+            }
+        }
     }
-    /// Deletes a group with all its streams and events.
-    pub fn delete_group(&self, group: &str) -> Result<(), LogsError> {
-        absent()
+
+    /// Writes what waits and stops the threads. Close the store first: it may still bring events.
+    pub fn close(&self) {
+        self.workers.stop();
     }
-    /// One group.
-    pub fn group(&self, group: &str) -> Result<GroupDescription, LogsError> {
-        absent()
+
+    fn all_groups(&self) -> RwLockReadGuard<'_, Groups> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Lists groups by name.
-    pub fn groups(&self, query: &GroupsQuery<'_>) -> Result<Page<GroupDescription>, LogsError> {
-        absent()
+
+    fn all_groups_mut(&self) -> RwLockWriteGuard<'_, Groups> {
+        self.groups.write().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Creates a stream.
-    pub fn create_stream(&self, group: &str, stream: &str, now_ms: i64) -> Result<(), LogsError> {
-        absent()
+
+    fn named_group(&self, name: &str) -> Result<Arc<Group>, LogsError> {
+        self.all_groups().by_name.get(name).cloned().ok_or(LogsError::NoSuchGroup)
     }
-    /// Deletes a stream with its events.
-    pub fn delete_stream(&self, group: &str, stream: &str) -> Result<(), LogsError> {
-        absent()
+
+    fn store(&self) -> Result<&Store, LogsError> {
+        self.store.get().ok_or_else(|| LogsError::Unavailable("the log store has not started yet".to_owned()))
     }
-    /// Lists streams.
-    pub fn streams(&self, query: &StreamsQuery<'_>) -> Result<Page<StreamDescription>, LogsError> {
-        absent()
+
+    /// Remembers and reports damage, once per place.
+    fn report(&self, damage: Damage) {
+        let mut damages = self.damages.lock().unwrap_or_else(PoisonError::into_inner);
+        if !damages.contains(&damage) {
+            tracing::error!(%damage, "log events cannot be read; the rest is served");
+            damages.push(damage);
+        }
     }
-    /// Sets after how many days events expire.
-    pub fn put_retention(&self, group: &str, days: u32) -> Result<(), LogsError> {
-        absent()
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.workers.stop();
     }
-    /// Events never expire.
-    pub fn delete_retention(&self, group: &str) -> Result<(), LogsError> {
-        absent()
-    }
-    /// A group's tags.
-    pub fn tags(&self, group: &str) -> Result<BTreeMap<String, String>, LogsError> {
-        absent()
-    }
-    /// Adds tags or changes their values.
-    pub fn tag(&self, group: &str, tags: &BTreeMap<String, String>) -> Result<(), LogsError> {
-        absent()
-    }
-    /// Removes tags; absent ones are no error.
-    pub fn untag(&self, group: &str, keys: &[String]) -> Result<(), LogsError> {
-        absent()
-    }
-    /// Adds a rule's event to a transaction: it is stored when the transaction is. Creates the stream when it is
-    /// missing. Never blocks on the disk.
-    pub fn rule_event(
-        &self,
-        group: &str,
-        stream: &str,
-        timestamp_ms: i64,
-        message: &str,
-        now_ms: i64,
-        transaction: &mut Transaction,
-    ) -> Result<(), LogsError> {
-        absent()
-    }
-    /// Stores a batch of events (PutLogEvents). Returns at once; wait for the result or poll it.
-    pub fn put_events(&self, group: &str, stream: &str, events: Vec<InputEvent>, now_ms: i64) -> PutEvents {
-        PutEvents(absent())
-    }
-    /// Events of one stream (GetLogEvents).
-    pub fn events(&self, query: &GetQuery<'_>) -> Result<EventsPage, LogsError> {
-        absent()
-    }
-    /// Events of a group that match (FilterLogEvents), ordered by timestamp and arrival.
-    pub fn filter(&self, query: &FilterQuery<'_>) -> Result<Page<Event>, LogsError> {
-        absent()
-    }
-    /// Removes segments whose events have all expired. Call it every hour or so.
-    pub fn enforce_retention(&self, now_ms: i64) {}
-    /// Stops its threads. After `Store::close`.
-    pub fn close(&self) {}
 }
