@@ -1,9 +1,12 @@
 //! Creating, changing and listing rules.
 
+use std::sync::Arc;
+
 use crate::common::{Island, NOW_MS, definition_of, republish_to, to_group};
 use rules::{ActionKind, ListQuery, RuleError};
 use serde_json::json;
-use store::StoreOptions;
+use store::disk::sim::SimDisk;
+use store::{AppendError, StoreOptions};
 
 fn refusal(island: &Island, name: &str, definition: serde_json::Value) -> String {
     match island.rules.create(name, definition_of(definition), NOW_MS) {
@@ -159,4 +162,24 @@ fn lists_are_filtered_and_paged() {
     assert_eq!(names(ListQuery { disabled: Some(false), limit: 3, ..all }), ("a b c".to_owned(), None));
     assert_eq!(names(ListQuery { topic: Some("a/b"), ..all }), ("a b c".to_owned(), None));
     assert_eq!(names(ListQuery { topic: Some("a/#"), ..all }), ("b".to_owned(), None));
+}
+
+/// What a full disk loses was answered with an error; nothing may be built upon it.
+#[test]
+fn a_change_that_the_disk_lost_is_gone_at_the_next_one() {
+    let disk = Arc::new(SimDisk::new(1));
+    let island = Island::open(StoreOptions::simulated(disk.clone()));
+    island.rule("kept", json!({"sql": "SELECT * FROM 'a'"}));
+    island.publish("a", "{}");
+
+    disk.limit_bytes(Some(disk.used_bytes()));
+    let definition = definition_of(json!({"sql": "SELECT * FROM 'b'"}));
+    let lost = island.rules.create("lost", definition.clone(), NOW_MS).unwrap();
+    let error = island.store.when_committed(lost.position.unwrap()).wait().unwrap_err();
+    assert_eq!(error, AppendError::DiskFull);
+    disk.limit_bytes(None);
+
+    island.rule("lost", json!({"sql": "SELECT * FROM 'c'"}));
+    assert_eq!(island.rules.rule("lost").unwrap().topic_filter(), Some("c"));
+    assert_eq!(island.rules.rule("kept").unwrap().counters().matched(), 1);
 }
