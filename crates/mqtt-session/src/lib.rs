@@ -1,1 +1,42 @@
-//! One client's MQTT state machine: bytes' meaning in, effects out.
+//! One client's MQTT state machine: packets' meaning in, events and acknowledgements out.
+//!
+//! Between the codec (`mqtt-wire`: bytes to packets) and the broker (sockets, permissions, routing) this crate knows
+//! what a packet means for *this* connection: which limits it breaks, which packet identifiers are in flight, when
+//! silence has lasted too long, what becomes of the will. No socket, disk, clock or randomness: `now` is an argument
+//! and the session never waits.
+//!
+//! ```text
+//! CONNECT ──accept──▶ Session ──receive(packet)──▶ Event      the caller checks permissions and acts
+//!                        │  ◀──expect_ack───────── QoS 1: the PUBACK is owed …
+//!                        │  ──acks_ready(position)▶ … and leaves once the journal holds its message
+//!                        │  ◀──deliver(message)──── send now, queued, or dropped
+//!                        │  ──poll_timeout────────▶ handle_timeout
+//!                        └──take_will(reason)─────▶ the will, when the reason publishes it
+//! ```
+//!
+//! MQTT 3.1.1 with the limits and deviations of AWS IoT Core, which [`Limits`] names one by one. Every connection is
+//! a clean session: a CONNECT that asks for a persistent one is accepted, as AWS accepts it, with session present 0
+//! and the [`Note::NoPersistentSession`] for the log.
+#![forbid(unsafe_code)]
+
+mod accept;
+mod acknowledge;
+mod deliver;
+mod disconnect;
+mod keep_alive;
+mod limits;
+mod session;
+mod subscriptions;
+mod topics;
+mod violation;
+mod will;
+
+pub use accept::{Accepted, ClientId, Note, Refusal};
+pub use deliver::{Delivery, DropReason, Outgoing};
+pub use disconnect::DisconnectReason;
+pub use limits::{Limits, Profile, QoS2Subscribe, UnknownProfile};
+pub use session::{Event, Session};
+pub use subscriptions::{FilterRefusal, Subscribed};
+pub use topics::{BasicIngest, TopicExcess, basic_ingest};
+pub use violation::Violation;
+pub use will::Will;

@@ -1,0 +1,176 @@
+//! CONNECT: whether a session begins, before anybody asks for permission.
+
+use crate::limits::Limits;
+use crate::topics::{TopicExcess, check_topic};
+use mqtt_wire::{ConnAck, Connect, ConnectReturnCode, QoS};
+
+/// What the caller needs to know about a CONNECT that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The answer to send once the client has permission: always `20 02 00 00`, as no session outlives its connection.
+    pub connack: ConnAck,
+    /// Whose choice the client identifier is.
+    pub client_id: ClientId,
+    /// The keep-alive that applies, in seconds; 0: silence is never too long. MQTT 3.1.1 has no way to tell the client.
+    pub keep_alive_s: u16,
+    /// What the log should mention.
+    pub note: Option<Note>,
+}
+
+/// Whose choice the client identifier is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientId {
+    /// The one in the CONNECT.
+    Given,
+    /// The client sent none: the caller assigns a unique one [MQTT311 3.1.3-6].
+    Assign,
+}
+
+/// Something that works otherwise than the client may expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Note {
+    /// The client asked for a session that survives its connection.
+    #[error(
+        "the client asked for a persistent session; subscriptions and queued messages end with the connection"
+    )]
+    NoPersistentSession,
+}
+
+/// Why no session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// [MQTT311 3.1.3-8]
+    #[error("the client identifier is empty, which needs clean session 1")]
+    ClientIdMissing,
+    /// More than [`Limits::client_id_bytes_max`].
+    #[error("the client identifier has {bytes} bytes, at most {bytes_max} are allowed")]
+    ClientIdTooLong {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Identifiers that begin with `$` are AWS's own [AWS General Reference].
+    #[error("the client identifier begins with `$`")]
+    ClientIdReserved,
+    /// QoS 2 is not offered; AWS closes without a CONNACK.
+    #[error("the will has QoS 2, which is not supported")]
+    WillQoS2,
+    /// The will's topic is too long or too deep.
+    #[error("the will topic {0}")]
+    WillTopic(TopicExcess),
+    /// More than [`Limits::payload_bytes_max`].
+    #[error("the will has {bytes} bytes, at most {bytes_max} are allowed")]
+    WillTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+}
+
+impl Refusal {
+    /// The CONNACK to send before closing; `None`: close without a word, as AWS does.
+    pub const fn answer(&self) -> Option<ConnAck> {
+        match self {
+            // [MQTT311 3.1.3-8] [MQTT311 3.1.3-9] An identifier that is not allowed is answered with 2.
+            Self::ClientIdMissing | Self::ClientIdTooLong { .. } | Self::ClientIdReserved => {
+                Some(ConnAck { session_present: false, code: ConnectReturnCode::IdentifierRejected })
+            }
+            Self::WillQoS2 | Self::WillTopic(_) | Self::WillTooLarge { .. } => None,
+        }
+    }
+}
+
+/// The user name is not looked at: device SDKs put their metrics there, and a certificate says who connects.
+pub(crate) fn check(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, Refusal> {
+    let client_id = check_client_id(connect, limits)?;
+    if let Some(will) = &connect.will {
+        check_will(will, limits)?;
+    }
+    Ok(client_id)
+}
+
+fn check_client_id(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, Refusal> {
+    let (client_id, bytes_max) = (connect.client_id, limits.client_id_bytes_max);
+    if client_id.is_empty() {
+        return if connect.clean_session { Ok(ClientId::Assign) } else { Err(Refusal::ClientIdMissing) };
+    }
+    if client_id.len() > bytes_max {
+        return Err(Refusal::ClientIdTooLong { bytes: client_id.len(), bytes_max });
+    }
+    // `#` and `+` are fine: Greengrass connects as `NAME#2`.
+    if client_id.starts_with('$') {
+        return Err(Refusal::ClientIdReserved);
+    }
+    Ok(ClientId::Given)
+}
+
+fn check_will(will: &mqtt_wire::Will<'_>, limits: &Limits) -> Result<(), Refusal> {
+    let (bytes, bytes_max) = (will.payload.len(), limits.payload_bytes_max);
+    if will.qos == QoS::ExactlyOnce {
+        return Err(Refusal::WillQoS2);
+    }
+    if bytes > bytes_max {
+        return Err(Refusal::WillTooLarge { bytes, bytes_max });
+    }
+    check_topic(&will.topic, limits).map_err(Refusal::WillTopic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqtt_wire::{TopicName, Will};
+
+    fn connect(client_id: &str) -> Connect<'_> {
+        Connect {
+            clean_session: true,
+            keep_alive_s: 60,
+            client_id,
+            will: None,
+            username: None,
+            password: None,
+        }
+    }
+
+    fn will(topic: &str, qos: QoS) -> Connect<'_> {
+        let topic = TopicName::parse(topic).unwrap();
+        Connect { will: Some(Will { topic, payload: b"gone", qos, retain: false }), ..connect("c") }
+    }
+
+    #[test]
+    fn client_identifiers() {
+        let limits = Limits::aws();
+        let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
+        for given in ["pico_w_simple", "thing#2", "a+b", "ü", &longest] {
+            assert_eq!(check(&connect(given), &limits), Ok(ClientId::Given), "{given}");
+        }
+        let refusal = Refusal::ClientIdTooLong { bytes: 129, bytes_max: 128 };
+        assert_eq!(check(&connect(&too_long), &limits), Err(refusal));
+        assert_eq!(check(&connect(&too_long), &Limits::none()), Ok(ClientId::Given));
+        assert_eq!(check(&connect("$a"), &limits), Err(Refusal::ClientIdReserved));
+    }
+
+    /// [MQTT311 3.1.3-6] [MQTT311 3.1.3-7] [MQTT311 3.1.3-8]
+    #[test]
+    fn an_empty_identifier_needs_a_clean_session() {
+        assert_eq!(check(&connect(""), &Limits::aws()), Ok(ClientId::Assign));
+        let persistent = Connect { clean_session: false, ..connect("") };
+        let refusal = check(&persistent, &Limits::aws()).unwrap_err();
+        assert_eq!(refusal, Refusal::ClientIdMissing);
+        assert_eq!(refusal.answer().map(|connack| connack.code), Some(ConnectReturnCode::IdentifierRejected));
+    }
+
+    #[test]
+    fn wills_obey_the_limits_of_messages() {
+        let limits = Limits { payload_bytes_max: 4, ..Limits::aws() };
+        assert_eq!(check(&will("a", QoS::AtLeastOnce), &limits), Ok(ClientId::Given));
+        assert_eq!(check(&will("a", QoS::ExactlyOnce), &limits), Err(Refusal::WillQoS2));
+        assert_eq!(Refusal::WillQoS2.answer(), None);
+        let refusal = Refusal::WillTopic(TopicExcess::Slashes { slashes: 8, slashes_max: 7 });
+        assert_eq!(check(&will("////////", QoS::AtMostOnce), &limits), Err(refusal));
+        let limits = Limits { payload_bytes_max: 3, ..limits };
+        let refusal = Refusal::WillTooLarge { bytes: 4, bytes_max: 3 };
+        assert_eq!(check(&will("a", QoS::AtMostOnce), &limits), Err(refusal));
+    }
+}
