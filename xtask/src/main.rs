@@ -4,6 +4,7 @@
 
 mod bench;
 mod check_deps;
+mod codegen;
 mod evidence;
 mod shell;
 mod test;
@@ -29,6 +30,7 @@ enum Chore {
     Bench,
     /// Checks the layers and invariants of ARCHITECTURE.md.
     CheckDeps,
+    Codegen(codegen::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Chore::Test(options) => test::run(&options),
         Chore::Bench => return bench::run(),
         Chore::CheckDeps => check_deps::run(),
+        Chore::Codegen(options) => codegen::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
