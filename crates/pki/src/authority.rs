@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use time::{Duration, OffsetDateTime};
 
-const ROOT_CERTIFICATE: &str = "root-ca.pem";
+/// The root certificate's file in the directory of an authority.
+pub const ROOT_CERTIFICATE: &str = "root-ca.pem";
 const ROOT_KEY: &str = "root-ca.key";
 
 /// The root is valid for at least this long, and at least as long as the devices that it signs.

@@ -19,13 +19,15 @@ mod files;
 mod id;
 pub mod keys;
 mod pem;
+mod request;
 mod server;
 
-pub use authority::Authority;
+pub use authority::{Authority, ROOT_CERTIFICATE};
 pub use certificate::{CertificateInfo, certificate_der, parse_certificate};
 pub use device::{Issued, IssuedKeys};
 pub use error::{CsrError, PkiError, ReadError};
 pub use id::{CertificateId, InvalidCertificateId};
 pub use keys::{KeyKind, key_pem_to_der};
 pub use pem::{pem_to_der, to_pem};
+pub use request::{RequestedKey, new_p256_request};
 pub use server::{ServerIdentities, ServerIdentity, ServerNames};
