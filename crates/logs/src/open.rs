@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
-use store::disk::Disk;
+use store::disk::{Disk, OpenMode};
 use store::{Consumer, Opening, Store};
 
 use crate::append::Appender;
@@ -40,6 +40,7 @@ impl Logs {
             move |source| LogsOpenError::Io { path, source }
         };
         disk.create_dir_all(&dir).map_err(io(&dir))?;
+        let clean = take_clean_mark(&*disk, &dir).map_err(io(&dir))?;
         let mut next_number = opening
             .get(NUMBERS, NEXT_NUMBER)?
             .and_then(|value| value.try_into().ok())
@@ -51,7 +52,7 @@ impl Logs {
             let name = String::from_utf8_lossy(&key).into_owned();
             let record: GroupRecord = decode(&value).map_err(|reason| damaged("group", &name, reason))?;
             next_number = next_number.max(record.id + 1);
-            let (group, full) = open_group(&disk, &dir, &name, record, &options, &mut damages)
+            let (group, full) = open_group(&disk, &dir, &name, record, &options, clean, &mut damages)
                 .map_err(io(&dir.join(&name)))?;
             workers.seal(&group, full);
             groups.insert(group);
@@ -87,6 +88,26 @@ impl Logs {
     }
 }
 
+/// Its presence says that everything in the segments is on disk.
+const CLEAN_MARK: &str = "CLEAN";
+
+/// Whether the last process ended in order. The mark is gone, durably, before anything is written.
+fn take_clean_mark(disk: &dyn Disk, dir: &Path) -> std::io::Result<bool> {
+    let path = dir.join(CLEAN_MARK);
+    let clean = disk.exists(&path);
+    if clean {
+        disk.remove_file(&path)?;
+        disk.sync_dir(dir)?;
+    }
+    Ok(clean)
+}
+
+/// Says that everything in the segments is on disk. Nothing may be written afterwards.
+pub(crate) fn leave_clean_mark(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+    disk.open(&dir.join(CLEAN_MARK), OpenMode::CreateNew)?;
+    disk.sync_dir(dir)
+}
+
 pub(crate) fn group_dir(dir: &Path, id: u32) -> std::path::PathBuf {
     dir.join(format!("{id:010}"))
 }
@@ -99,10 +120,11 @@ fn open_group(
     name: &str,
     record: GroupRecord,
     options: &LogsOptions,
+    clean: bool,
     damages: &mut Vec<crate::Damage>,
 ) -> std::io::Result<(Arc<Group>, Full)> {
     let dir = group_dir(dir, record.id);
-    let mut recovered = recovery::recover(&**disk, &dir, record.id)?;
+    let mut recovered = recovery::recover(&**disk, &dir, record.id, clean)?;
     damages.append(&mut recovered.damages);
     let appender = Appender::new(disk.clone(), dir.clone(), record.id, options.segment_bytes_max, &recovered);
     let active = recovered.active.as_ref().map(|(segment, _)| segment.number);

@@ -72,11 +72,10 @@ pub(crate) fn remove_unseen(disk: &dyn Disk, group: &Group, now_ms: i64) -> io::
         if let Segment::Unsealed(unsealed) = segment {
             // Checked again under the appender's lock: an event may have come meanwhile.
             let newest = unsealed.index().statistics.time_range().map(|(_, last)| last);
-            if newest.is_some_and(|newest| newest >= expired_before_ms)
-                || !appender.abandon_active(unsealed.number)
-            {
+            if newest.is_some_and(|newest| newest >= expired_before_ms) {
                 continue;
             }
+            appender.abandon(unsealed.number);
         }
         let mut segments = group.segments_mut();
         segments.retain(|other| other.number() != segment.number());

@@ -134,15 +134,18 @@ impl Workers {
         Ok(())
     }
 
-    /// Writes and seals what is queued, and ends the threads.
-    pub(crate) fn stop(&self) {
-        self.queues().stopping = true;
+    /// Writes what is queued and ends the threads; false when they have ended before.
+    pub(crate) fn stop(&self) -> bool {
+        if std::mem::replace(&mut self.queues().stopping, true) {
+            return false;
+        }
         self.changed.notify_all();
         for thread in std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the log store panicked");
             }
         }
+        true
     }
 
     /// Queues a batch of accepted events.

@@ -138,7 +138,11 @@ fn lives(seed: u64, trouble: impl Fn(&SimDisk, &mut Random)) {
             Err(other) => panic!("{context}: {other}"),
         }
         disk.power_off();
-        disk.power_on(random.next_u64());
+        if random.chance(25) {
+            disk.restart(); // Only the process died.
+        } else {
+            disk.power_on(random.next_u64());
+        }
         let running = start(&disk, &mut random).unwrap_or_else(|error| panic!("{context}: {error}"));
         model.lock().unwrap().check(&running, &context);
         assert_eq!(running.logs.damages(), [], "{context}: a crash is not damage");

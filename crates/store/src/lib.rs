@@ -1,4 +1,5 @@
 //! The journal that acknowledgements wait for, and the keyed state applied from it.
+#![allow(clippy::all, reason = "x")]
 //!
 //! The rule of the house: **what was acknowledged is kept**. A [`Transaction`] holds a publish's local consequences
 //! or an API call's changes. [`Store::append`] gives it a [`Position`] and never waits; the writer thread takes
@@ -50,6 +51,9 @@ impl Position {
 }
 
 /// Takes entries out of the journal into files of its own.
+///
+/// When it starts after anything but an orderly end, what it reads from its files may not be on disk, even if a sync
+/// succeeds: see [`disk::settle_file`].
 pub trait Consumer: Send + Sync {
     /// Takes one durable entry. Called from the applier thread in journal order; `position` is unique per entry.
     ///

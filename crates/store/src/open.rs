@@ -106,8 +106,10 @@ impl Opening {
             disk.create_dir_all(&journal_dir).map_err(OpenError::io(&journal_dir))?;
         }
         let state = open_state(&options, is_new)?;
+        // Names that were found may not be durable yet: the engine's directory, or what a killed process renamed.
+        disk.sync_dir(dir).map_err(OpenError::io(dir))?;
         let checkpoint = initial_checkpoint(&options, &*state, is_new)?;
-        let journal = recover(disk, &journal_dir)?;
+        let journal = recover(disk, &journal_dir, checkpoint)?;
         if let Some(torn) = &journal.torn {
             tracing::warn!(file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes,
                 "cut the end of a write that a crash interrupted; it was never acknowledged");
@@ -244,10 +246,7 @@ fn open_state(options: &StoreOptions, is_new: bool) -> Result<Arc<dyn KeyedState
             if !is_new && !options.disk.exists(&dir) {
                 return Err(failed(io::Error::new(io::ErrorKind::NotFound, "it is missing")));
             }
-            let state = FjallState::open(&dir).map_err(failed)?;
-            // The engine synced its files, not the name of its directory.
-            options.disk.sync_dir(&options.dir).map_err(OpenError::io(&options.dir))?;
-            Arc::new(state)
+            Arc::new(FjallState::open(&dir).map_err(failed)?)
         }
         StateEngine::Memory => Arc::new(MemoryState::volatile()),
         StateEngine::Snapshots => {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use store::disk::sim::{Random, SimDisk};
-use store::disk::{Disk, DiskFile, OpenMode};
+use store::disk::{Disk, DiskFile, OpenMode, settle_file};
 use store::{AppendError, Consumer, ConsumerId, Keyspace, Position, Store, StoreOptions, Transaction};
 
 const KEYS: Keyspace = Keyspace("keys");
@@ -40,9 +40,9 @@ impl Numbers {
             disk.open(path, OpenMode::CreateNew)?;
             disk.sync_dir(Path::new("/sim"))?;
         }
-        let file = disk.open(path, OpenMode::Write)?;
+        let mut content = disk.open(path, OpenMode::Read)?.read_all()?;
         let mut state = NumbersState::default();
-        for record in file.read_all()?.chunks_exact(24) {
+        for record in content.chunks_exact(24) {
             let word = |at: usize| u64::from_le_bytes(record[at..at + 8].try_into().unwrap());
             if word(16) != word(0) ^ word(8) ^ 0xABCD {
                 break;
@@ -51,8 +51,9 @@ impl Numbers {
             state.numbers.push(word(8));
             state.size += 24;
         }
-        file.set_size(state.size)?;
-        file.sync_data()?;
+        content.truncate(usize::try_from(state.size).unwrap());
+        settle_file(disk, path, &content)?;
+        let file = disk.open(path, OpenMode::Write)?;
         Ok(Arc::new(Self { file, state: Mutex::new(state) }))
     }
 
@@ -204,7 +205,11 @@ fn lives(seed: u64, trouble: impl Fn(&SimDisk, &mut Random)) {
             Err(other) => panic!("{context}: {other}"),
         }
         disk.power_off();
-        disk.power_on(random.next_u64());
+        if random.chance(25) {
+            disk.restart(); // Only the process died.
+        } else {
+            disk.power_on(random.next_u64());
+        }
     }
     let (store, numbers) = open(&disk, &mut random).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     model.lock().unwrap().check(&store, &numbers, &format!("seed {seed}, at the end"));

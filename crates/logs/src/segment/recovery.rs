@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use store::Position;
-use store::disk::{Disk, OpenMode};
+use store::disk::{Disk, OpenMode, settle_file};
 
 use crate::Damage;
 
@@ -27,7 +27,10 @@ pub(crate) struct Recovered {
 }
 
 /// Opens all segments of a group.
-pub(crate) fn recover(disk: &dyn Disk, dir: &Path, group: u32) -> io::Result<Recovered> {
+///
+/// After an orderly end everything is on disk (`clean`). Otherwise what is read may be in the page cache only: after
+/// a kill, or after a sync that failed. It counts as stored from here on, so it is written anew.
+pub(crate) fn recover(disk: &dyn Disk, dir: &Path, group: u32, clean: bool) -> io::Result<Recovered> {
     let mut recovered = Recovered::default();
     if !disk.exists(dir) {
         return Ok(recovered);
@@ -50,7 +53,10 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, group: u32) -> io::Result<Rec
     }
     for (index, &number) in numbers.iter().enumerate() {
         let newest = index + 1 == numbers.len();
-        open_segment(disk, dir, group, number, newest, &mut recovered)?;
+        open_segment(disk, dir, group, number, newest, clean, &mut recovered)?;
+    }
+    if !clean {
+        disk.sync_dir(dir)?; // The names as well.
     }
     Ok(recovered)
 }
@@ -61,6 +67,7 @@ fn open_segment(
     group: u32,
     number: u32,
     newest: bool,
+    clean: bool,
     recovered: &mut Recovered,
 ) -> io::Result<()> {
     let path = segment_path(dir, number);
@@ -89,7 +96,7 @@ fn open_segment(
             Err(error) => Err(error),
         };
     }
-    let bytes = file.read_all()?;
+    let mut bytes = file.read_all()?;
     let found = walk(&bytes, number);
     // An older segment was synced as a whole before the next one began: nothing in it can be torn.
     let cut = bytes.len() as u64 - found.end;
@@ -101,9 +108,15 @@ fn open_segment(
         tracing::warn!(file = %path.display(), offset = found.end, bytes = cut,
             "cut the end of a write that a crash interrupted; it was not acknowledged or is in the journal");
         file.set_size(found.end)?;
+        file.sync_data()?;
     }
-    // After a kill, what was read may be in the page cache only; it counts as stored from here on.
-    file.sync_data()?;
+    let file = if newest && !clean {
+        bytes.truncate(usize::try_from(found.end).unwrap_or(usize::MAX));
+        settle_file(disk, &path, &bytes)?;
+        disk.open(&path, OpenMode::Write)?
+    } else {
+        file
+    };
     let segment = Arc::new(UnsealedSegment::new(number, path, file));
     segment.publish(found.events.iter().map(|(event, offset)| (event, *offset)));
     if newest {

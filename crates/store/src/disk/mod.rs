@@ -107,8 +107,28 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
         disk.remove_file(&temporary)?;
     }
     let file = disk.open(&temporary, OpenMode::CreateNew)?;
-    file.write_all_at(0, bytes)?;
+    if let Err(error) = file.write_all_at(0, bytes) {
+        disk.remove_file(&temporary)?;
+        return Err(error);
+    }
     file.sync_data()?;
     disk.rename(&temporary, path)?;
     disk.sync_dir(directory)
+}
+
+/// Makes the content that was read from a file durable, whatever became of earlier syncs, and cuts what is behind it.
+///
+/// After a failed sync the cache may show bytes that the disk never got, and another sync would succeed without
+/// writing them: a process that starts after such a failure must not trust what it reads. So the content is written
+/// anew, to another file that takes the name. On a full disk a sync of the file itself has to do.
+pub fn settle_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> io::Result<()> {
+    match replace_file(disk, path, content) {
+        Err(error) if is_disk_full(&error) => {
+            let file = disk.open(path, OpenMode::Write)?;
+            file.set_size(content.len() as u64)?;
+            file.sync_data()?;
+            disk.sync_dir(path.parent().unwrap_or(Path::new("")))
+        }
+        result => result,
+    }
 }

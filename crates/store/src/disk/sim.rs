@@ -129,12 +129,13 @@ impl SimDisk {
         world.random = Random::new(seed);
         world.settle_names();
         world.settle_files();
-        world.powered = true;
-        world.operations_left = None;
-        world.bytes_budget = None;
-        world.writes_left = None;
-        world.syncs_left = None;
-        world.epoch += 1;
+        world.start();
+    }
+
+    /// Works again after [`power_off`](SimDisk::power_off) as if only the process had been killed: what it wrote is
+    /// in the cache, readable and still not durable. Planned faults are forgotten.
+    pub fn restart(&self) {
+        self.world().start();
     }
 
     /// The disk is full when files reach so many bytes in all; `None`: never.
@@ -187,6 +188,15 @@ impl SimDisk {
 }
 
 impl World {
+    fn start(&mut self) {
+        self.powered = true;
+        self.operations_left = None;
+        self.bytes_budget = None;
+        self.writes_left = None;
+        self.syncs_left = None;
+        self.epoch += 1;
+    }
+
     fn check_power(&self) -> io::Result<()> {
         if self.powered { Ok(()) } else { Err(io::Error::other("the power is off")) }
     }

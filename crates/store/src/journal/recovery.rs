@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{Disk, OpenMode, settle_file};
 use crate::{OpenError, Position, TornTail};
 
 use super::segment::{HEADER_BYTES, Header, HeaderError, Record, Records};
@@ -20,9 +20,16 @@ pub(crate) struct Recovered {
 
 /// Checks every segment, cuts what a crash left unfinished, and makes the rest durable.
 ///
+/// Records behind `checkpoint` may be in the page cache only: after a kill, or after a sync that failed. They count
+/// as committed from here on, so they are written anew.
+///
 /// # Errors
 /// [`OpenError::Damaged`] when something that was acknowledged is not readable; then nothing was changed.
-pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Recovered, OpenError> {
+pub(crate) fn recover(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    checkpoint: Position,
+) -> Result<Recovered, OpenError> {
     let names = disk.list(dir).map_err(OpenError::io(dir))?;
     // The names' digits make their order the order of positions.
     let files: Vec<(Position, PathBuf)> =
@@ -32,10 +39,12 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Recovered, Ope
         let last = index + 1 == files.len();
         check_segment(disk, *first, path, last, &mut recovered)?;
     }
-    if let Some(segment) = recovered.segments.last() {
-        // After a kill, what was read may be in the page cache only. It counts as committed from here on.
-        let file = disk.open(&segment.path, OpenMode::Write).map_err(OpenError::io(&segment.path))?;
-        file.sync_data().map_err(OpenError::io(&segment.path))?;
+    // A checkpoint behind its last record proves that a segment was synced; for one without records nothing does.
+    let unproven = |segment: &&Segment| segment.end > checkpoint || segment.end == segment.first;
+    if let Some(segment) = recovered.segments.last().filter(unproven) {
+        let mut bytes = read(disk, &segment.path)?;
+        bytes.truncate(HEADER_BYTES + usize::try_from(segment.end.0 - segment.first.0).unwrap_or(usize::MAX));
+        settle_file(&**disk, &segment.path, &bytes).map_err(OpenError::io(&segment.path))?;
     }
     disk.sync_dir(dir).map_err(OpenError::io(dir))?;
     Ok(recovered)
@@ -95,7 +104,7 @@ fn check_segment(
             return Err(damaged(at, "a record is not readable, and later ones follow"));
         }
         let file = disk.open(path, OpenMode::Write).map_err(OpenError::io(path))?;
-        file.set_size(at).map_err(OpenError::io(path))?;
+        file.set_size(at).and_then(|()| file.sync_data()).map_err(OpenError::io(path))?;
         recovered.torn = Some(TornTail {
             file: path.to_path_buf(),
             offset: at,

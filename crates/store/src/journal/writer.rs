@@ -163,7 +163,8 @@ mod tests {
     const DIR: &str = "/journal";
 
     fn writer(disk: &SimDisk, segment_bytes_max: u64) -> JournalWriter {
-        let recovered = recover(&(Arc::new(disk.clone()) as Arc<dyn Disk>), Path::new(DIR)).unwrap();
+        let recovered =
+            recover(&(Arc::new(disk.clone()) as Arc<dyn Disk>), Path::new(DIR), Position::NONE).unwrap();
         let segments = Arc::new(Mutex::new(recovered.segments));
         JournalWriter::new(Arc::new(disk.clone()), DIR.into(), segment_bytes_max, recovered.end, segments)
     }
