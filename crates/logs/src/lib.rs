@@ -1,5 +1,4 @@
 //! Log groups and streams: segments, append, scan, retention.
-#![allow(clippy::all, reason = "x")]
 //!
 //! Groups, streams, tags and retention are kept in the store's keyed state; events are kept in segments, one
 //! directory per group (`logs/<number>/`, see the `segment` module for the bytes). Events come two ways:

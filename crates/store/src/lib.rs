@@ -1,5 +1,4 @@
 //! The journal that acknowledgements wait for, and the keyed state applied from it.
-#![allow(clippy::all, reason = "x")]
 //!
 //! The rule of the house: **what was acknowledged is kept**. A [`Transaction`] holds a publish's local consequences
 //! or an API call's changes. [`Store::append`] gives it a [`Position`] and never waits; the writer thread takes
