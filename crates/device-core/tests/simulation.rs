@@ -1,0 +1,353 @@
+//! The device against a small server that behaves, in virtual time.
+#![expect(clippy::panic, reason = "the simulated server has no better way to fail its test")]
+
+use device_core::{Action, AdcReading, CloseReason, Config, Device, LedPattern, Phase, SEND_BYTES_MAX};
+use mqtt_wire::{ConnAck, ConnectReturnCode, Packet, PacketId, PacketKind, QoS, decode};
+use proptest::prelude::*;
+
+const TOPIC: &str = "$aws/rules/telemetry/pico_w_simple";
+
+/// What the server does with the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Server {
+    /// Accepts and answers.
+    Well,
+    /// Cannot be reached at all.
+    Unreachable,
+    /// Takes the connection and says nothing.
+    Mute,
+    /// Refuses the CONNECT.
+    Refusing,
+    /// Accepts, and closes at the first message.
+    Dropping,
+}
+
+struct World {
+    device: Device<'static>,
+    server: Server,
+    now_ms: u64,
+    /// Everything the device did, with its time.
+    log: Vec<(u64, String)>,
+    /// Readings that the server got.
+    received: Vec<(u64, String)>,
+    pings: usize,
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut Config<'static>)) -> Self {
+        let mut config = Config::new("pico_w_simple", TOPIC, 42);
+        change(&mut config);
+        let device = Device::new(config).expect("a valid configuration");
+        Self { device, server: Server::Well, now_ms: 0, log: vec![], received: vec![], pings: 0 }
+    }
+
+    fn run_until(&mut self, end_ms: u64) {
+        loop {
+            self.drain();
+            let Some(next_ms) = self.device.poll_timeout() else { break };
+            assert!(next_ms > self.now_ms, "a timeout that is due leads to an action");
+            if next_ms > end_ms {
+                break;
+            }
+            self.now_ms = next_ms;
+        }
+        self.now_ms = end_ms;
+    }
+
+    fn drain(&mut self) {
+        let mut out = [0; SEND_BYTES_MAX];
+        for _ in 0..100 {
+            let Some(action) = self.device.poll_action(self.now_ms, &mut out) else { return };
+            self.carry_out(action, &out);
+        }
+        panic!("the device does not come to rest");
+    }
+
+    fn carry_out(&mut self, action: Action, out: &[u8]) {
+        match action {
+            Action::OpenTransport => {
+                self.note("open");
+                match self.server {
+                    Server::Unreachable => self.device.handle_closed(self.now_ms),
+                    _ => self.device.handle_transport_connected(self.now_ms),
+                }
+            }
+            Action::Send { bytes, kind } => {
+                let (packet, read) = decode(&out[..bytes], SEND_BYTES_MAX)
+                    .expect("the device sends valid packets")
+                    .expect("the device sends whole packets");
+                assert_eq!((read, packet.kind()), (bytes, kind));
+                self.serve(packet);
+            }
+            Action::Sample => self.device.handle_reading(AdcReading::from_12_bits(876)),
+            Action::Close(reason) => self.note(&reason.to_string()),
+            Action::Led(LedPattern::Connecting | LedPattern::Published) => {}
+        }
+    }
+
+    fn serve(&mut self, packet: Packet<'_>) {
+        match (self.server, packet) {
+            (Server::Mute, _) => {}
+            (Server::Refusing, Packet::Connect(_)) => self.answer_connect(ConnectReturnCode::NotAuthorized),
+            (_, Packet::Connect(connect)) => {
+                assert_eq!((connect.client_id, connect.clean_session), ("pico_w_simple", true));
+                self.answer_connect(ConnectReturnCode::Accepted);
+            }
+            (Server::Dropping, Packet::Publish(_)) => self.device.handle_closed(self.now_ms),
+            (_, Packet::Publish(publish)) => {
+                assert_eq!(publish.topic.as_str(), TOPIC);
+                let payload = String::from_utf8_lossy(publish.payload).into_owned();
+                self.received.push((self.now_ms, payload));
+                if let Some(id) = publish.packet_id {
+                    self.answer(Packet::PubAck(id));
+                }
+            }
+            (_, Packet::PingReq) => {
+                self.pings += 1;
+                self.answer(Packet::PingResp);
+            }
+            (_, Packet::Disconnect) => self.note("disconnect"),
+            (_, other) => panic!("a device does not send {other:?}"),
+        }
+    }
+
+    fn answer_connect(&mut self, code: ConnectReturnCode) {
+        self.answer(Packet::ConnAck(ConnAck { session_present: false, code }));
+    }
+
+    fn answer(&mut self, packet: Packet<'_>) {
+        let mut out = [0; 8];
+        let written = packet.encode(&mut out).expect("short packets");
+        // Byte by byte, as a network may deliver.
+        for byte in &out[..written] {
+            self.device.handle_bytes(std::slice::from_ref(byte), self.now_ms);
+        }
+    }
+
+    fn note(&mut self, what: &str) {
+        self.log.push((self.now_ms, what.to_owned()));
+    }
+
+    fn opened_at(&self) -> Vec<u64> {
+        self.log.iter().filter(|(_, what)| what == "open").map(|(at_ms, _)| *at_ms).collect()
+    }
+}
+
+#[test]
+fn it_connects_at_once_and_publishes_every_two_seconds() {
+    let mut world = World::new(|_| {});
+    world.run_until(9_999);
+    let times: Vec<_> = world.received.iter().map(|(at_ms, _)| *at_ms).collect();
+    assert_eq!(times, [0, 2_000, 4_000, 6_000, 8_000]);
+    assert_eq!(world.received[0].1, r#"{"temp": 27.044}"#);
+    assert_eq!(world.device.delivered(), 5);
+    assert_eq!(world.device.phase(), Phase::Connected);
+}
+
+#[test]
+fn qos_1_readings_count_once_they_are_acknowledged() {
+    let mut world = World::new(|config| config.qos = QoS::AtLeastOnce);
+    world.run_until(5_000);
+    assert_eq!(world.device.delivered(), 3);
+    assert_eq!(world.received.len(), 3);
+}
+
+#[test]
+fn an_unacknowledged_reading_comes_again_on_the_next_connection() {
+    let mut world = World::new(|config| {
+        config.qos = QoS::AtLeastOnce;
+        config.interval_ms = 60_000;
+    });
+    world.run_until(0);
+    world.received.clear();
+    world.run_until(59_999);
+    world.server = Server::Dropping;
+    world.run_until(60_000);
+    assert_eq!((world.received.len(), world.device.delivered()), (0, 1));
+    world.server = Server::Well;
+    world.run_until(63_000);
+    assert_eq!((world.received.len(), world.device.delivered()), (1, 2));
+}
+
+#[test]
+fn a_server_without_pubacks_is_left_after_the_deadline() {
+    let mut world = World::new(|config| config.qos = QoS::AtLeastOnce);
+    world.run_until(1_000);
+    world.server = Server::Mute;
+    world.run_until(12_000);
+    let expected = (12_000, CloseReason::PubAckTimeout.to_string());
+    assert_eq!(world.log.last(), Some(&expected));
+}
+
+#[test]
+fn an_idle_device_pings_and_leaves_a_dead_connection() {
+    let mut world = World::new(|config| config.interval_ms = 1_000_000);
+    world.run_until(119_000);
+    assert_eq!(world.pings, 3, "every half of the keep-alive of 60 s");
+    assert_eq!(world.opened_at(), [0]);
+    world.server = Server::Mute;
+    world.run_until(131_000);
+    assert_eq!(world.log.last(), Some(&(130_000, CloseReason::PingTimeout.to_string())));
+}
+
+#[test]
+fn a_publishing_device_notices_a_dead_connection_too() {
+    let mut world = World::new(|_| {});
+    world.run_until(1_000);
+    world.server = Server::Mute;
+    world.run_until(41_000);
+    assert!(world.log.contains(&(40_000, CloseReason::PingTimeout.to_string())), "{:?}", world.log);
+}
+
+/// `keepalive=10000` as in the post: AWS applies 1200 s, so the device may not be silent for longer.
+#[test]
+fn a_long_keep_alive_is_kept_below_the_servers() {
+    let mut world = World::new(|config| {
+        config.interval_ms = 100_000_000;
+        config.keep_alive_s = 10_000;
+    });
+    world.run_until(1_199_000);
+    assert_eq!(world.pings, 1);
+}
+
+#[test]
+fn every_wait_for_the_server_ends() {
+    let mut world = World::new(|_| {});
+    world.server = Server::Mute;
+    world.run_until(10_000);
+    assert_eq!(world.log.last(), Some(&(10_000, CloseReason::ConnAckTimeout.to_string())));
+
+    let mut device = Device::new(Config::new("c", "t", 0)).expect("a valid configuration");
+    let mut out = [0; SEND_BYTES_MAX];
+    assert_eq!(device.poll_action(0, &mut out), Some(Action::OpenTransport));
+    assert_eq!(device.poll_action(0, &mut out), Some(Action::Led(LedPattern::Connecting)));
+    assert_eq!(device.poll_action(0, &mut out), None);
+    assert_eq!(device.poll_timeout(), Some(30_000));
+    assert_eq!(device.poll_action(30_000, &mut out), Some(Action::Close(CloseReason::TransportTimeout)));
+}
+
+#[test]
+fn attempts_come_less_often_the_longer_they_fail() {
+    let mut world = World::new(|_| {});
+    world.server = Server::Unreachable;
+    world.run_until(3_600_000);
+    let opened = world.opened_at();
+    let waits: Vec<_> = opened.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.iter().all(|wait_ms| (1_000..=120_000).contains(wait_ms)), "{waits:?}");
+    // An hour of attempts with 60 s on average.
+    assert!((40..90).contains(&opened.len()), "{}", opened.len());
+}
+
+/// A policy that does not allow the topic: accepted first, dropped at the first message, again and again.
+#[test]
+fn a_server_that_drops_every_message_is_not_hammered() {
+    for server in [Server::Dropping, Server::Refusing] {
+        let mut world = World::new(|_| {});
+        world.server = server;
+        world.run_until(600_000);
+        assert!(world.opened_at().len() < 25, "{server:?}: {} attempts", world.opened_at().len());
+    }
+}
+
+#[test]
+fn devices_with_other_seeds_come_back_at_other_times() {
+    let back_at = |seed| {
+        let mut world = World::new(|config| config.seed = seed);
+        world.server = Server::Unreachable;
+        world.run_until(60_000);
+        world.opened_at()
+    };
+    assert_eq!(back_at(1), back_at(1));
+    assert_ne!(back_at(1), back_at(2));
+}
+
+#[test]
+fn stopping_says_goodbye_and_ends() {
+    let mut world = World::new(|_| {});
+    world.run_until(3_000);
+    world.device.handle_stop();
+    world.run_until(100_000);
+    let ended: Vec<_> = world.log.iter().map(|(_, what)| what.as_str()).collect();
+    assert_eq!(ended, ["open", "disconnect", "the device was told to stop"]);
+    assert_eq!((world.device.phase(), world.device.poll_timeout()), (Phase::Stopped, None));
+    assert_eq!(world.received.len(), 2);
+}
+
+#[test]
+fn packets_that_nobody_asked_for_end_the_connection() {
+    let mut world = World::new(|_| {});
+    world.run_until(1_000);
+    world.answer(Packet::PubAck(PacketId::FIRST));
+    assert_eq!(world.device.phase(), Phase::Connected, "a stray acknowledgement is harmless");
+    world.answer(Packet::UnsubAck(PacketId::FIRST));
+    world.run_until(1_000);
+    assert_eq!(world.log.last(), Some(&(1_000, CloseReason::Unexpected(PacketKind::UnsubAck).to_string())));
+}
+
+/// Something that can happen to a device.
+#[derive(Clone, Debug)]
+enum Happens {
+    Bytes(Vec<u8>),
+    Connected,
+    Closed,
+    Reading(u16),
+    Wait(u64),
+    Stop,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let good = prop_oneof![
+        Just(vec![0x20, 2, 0, 0]),
+        Just(vec![0x20, 2, 0, 5]),
+        Just(vec![0xD0, 0]),
+        (1..5_u8).prop_map(|id| vec![0x40, 2, 0, id]),
+    ];
+    prop_oneof![
+        4 => good.prop_map(Happens::Bytes),
+        2 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Happens::Bytes),
+        4 => Just(Happens::Connected),
+        1 => Just(Happens::Closed),
+        2 => any::<u16>().prop_map(Happens::Reading),
+        4 => (0..40_000_u64).prop_map(Happens::Wait),
+        1 => Just(Happens::Stop),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn whatever_happens_it_comes_to_rest_and_keeps_a_deadline(
+        events in proptest::collection::vec(happens(), 0..60), at_least_once: bool, seed: u64,
+    ) {
+        let mut config = Config::new("pico_w_simple", TOPIC, seed);
+        if at_least_once {
+            config.qos = QoS::AtLeastOnce;
+        }
+        let mut device = Device::new(config).expect("a valid configuration");
+        let (mut now_ms, mut out) = (0, [0; SEND_BYTES_MAX]);
+        for event in events {
+            match event {
+                Happens::Bytes(bytes) => device.handle_bytes(&bytes, now_ms),
+                Happens::Connected => device.handle_transport_connected(now_ms),
+                Happens::Closed => device.handle_closed(now_ms),
+                Happens::Reading(reading) => device.handle_reading(AdcReading::from_16_bits(reading)),
+                Happens::Wait(wait_ms) => now_ms += wait_ms,
+                Happens::Stop => device.handle_stop(),
+            }
+            let mut actions = 0;
+            while let Some(action) = device.poll_action(now_ms, &mut out) {
+                actions += 1;
+                prop_assert!(actions < 10, "the device does not come to rest");
+                if let Action::Send { bytes, kind } = action {
+                    let sent = decode(&out[..bytes], SEND_BYTES_MAX);
+                    prop_assert!(matches!(sent, Ok(Some((packet, read))) if (packet.kind(), read) == (kind, bytes)));
+                }
+            }
+            match (device.phase(), device.poll_timeout()) {
+                (Phase::Stopped, timeout) => prop_assert_eq!(timeout, None),
+                (_, timeout) => prop_assert!(timeout > Some(now_ms), "{timeout:?} at {now_ms}"),
+            }
+        }
+    }
+}
