@@ -127,7 +127,16 @@ impl Store {
     /// # Errors
     /// [`AppendError::Backlog`] when the disk is too far behind, [`AppendError::TooLarge`], and for ever
     /// [`AppendError::Failed`] or [`AppendError::Closed`]. Nothing of the transaction is stored then.
-    pub fn append(&self, transaction: Transaction) -> Result<Position, AppendError> {
+    pub fn append(&self, mut transaction: Transaction) -> Result<Position, AppendError> {
+        self.append_from(&mut transaction)
+    }
+
+    /// [`append`](Store::append)s what the transaction holds and leaves it empty; refused, it stays as it is, for who
+    /// waits until a [`Backlog`](AppendError::Backlog) is gone.
+    ///
+    /// # Errors
+    /// As [`append`](Store::append).
+    pub fn append_from(&self, transaction: &mut Transaction) -> Result<Position, AppendError> {
         if transaction.is_empty() {
             return Ok(Position::NONE);
         }
@@ -148,7 +157,7 @@ impl Store {
         let writer_may_sleep = queue.appended.is_empty();
         queue.next = end;
         queue.backlog_bytes += record_bytes;
-        queue.appended.push(PendingRecord { end, payload: transaction.into_bytes() });
+        queue.appended.push(PendingRecord { end, payload: std::mem::take(transaction).into_bytes() });
         drop(queue);
         if writer_may_sleep {
             shared.queue_changed.notify_all();
