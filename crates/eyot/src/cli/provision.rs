@@ -1,0 +1,149 @@
+//! `eyot provision`.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::client::{Api, ServerArgs};
+use crate::failure::{Failure, Outcome};
+use crate::provision::{self, Check, DeviceFiles, KeySource, Plan, PolicyChoice, Provisioned, Verdict};
+use crate::terminal::{Paint, say, say_json};
+
+/// Make all that a device needs: thing, keys, certificate, policy, and files for the board
+///
+/// It talks the AWS API, so it provisions on AWS as well: with --endpoint-url https://iot.REGION.amazonaws.com and
+/// the usual credentials. Repeating it with the same directory uses the certificate that is there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  eyot provision pico_w_simple --out keys
+  eyot provision pump-7 --policy only-telemetry.json --key-type p256
+  eyot provision pump-8 --csr pump-8.csr
+  eyot provision pico_w_simple --endpoint-url https://iot.eu-central-1.amazonaws.com")]
+pub(super) struct Provision {
+    /// The thing's name; also the device's client id
+    #[arg(value_name = "THING", value_parser = thing_name)]
+    thing: String,
+    /// Where its files go [default: THING-keys]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Policy document (JSON); the policy is named after the file [default: allow-all, as in the post]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Certificate signing request (PEM) of a device that keeps its own key
+    #[arg(long, value_name = "FILE", conflicts_with = "key_type")]
+    csr: Option<PathBuf>,
+    /// Kind of key: rsa is made by the service, p256 here
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "rsa")]
+    key_type: KeyType,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum KeyType {
+    /// RSA-2048, as in the post
+    Rsa,
+    /// ECDSA on P-256: smaller, and much faster to sign on a board
+    P256,
+}
+
+impl Provision {
+    pub(super) fn run(self) -> Outcome {
+        let api = Api::of(&self.server)?;
+        let keys = match (self.csr, self.key_type) {
+            (Some(path), _) => KeySource::Request(path),
+            (None, KeyType::Rsa) => KeySource::Rsa,
+            (None, KeyType::P256) => KeySource::P256,
+        };
+        let plan = Plan {
+            thing: &self.thing,
+            files: DeviceFiles::at(self.out.unwrap_or_else(|| provision::default_dir(&self.thing))),
+            policy: self.policy.map_or(PolicyChoice::AllowAll, PolicyChoice::File),
+            keys,
+        };
+        let made = provision::provision(&api, &plan)?;
+        if self.json {
+            say_json(&as_json(&plan, &made))?;
+        } else {
+            show(&plan, &made)?;
+        }
+        match made.checks.iter().find_map(|check| match &check.verdict {
+            Verdict::Bad(why) => Some((&check.what, why)),
+            _ => None,
+        }) {
+            None => Ok(()),
+            Some((what, why)) => Err(Failure::new(format!("`{}` cannot connect with this", self.thing))
+                .why(format!("it does not hold that {what}: {why}"))
+                .advice("mend the policy, and run the same command again: nothing is made twice")),
+        }
+    }
+}
+
+/// [AWS iot CreateThing] thingName: `[a-zA-Z0-9:_-]{1,128}`.
+pub(super) fn thing_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ":_-".contains(c);
+    if (1..=128).contains(&text.len()) && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("a thing's name has 1 to 128 letters, digits and :_-".to_owned())
+    }
+}
+
+fn show(plan: &Plan<'_>, made: &Provisioned) -> Outcome {
+    let paint = Paint::stdout();
+    let connection = &made.connection;
+    let verb = if made.reused { "found" } else { "made" };
+    say!("{} {}", paint.bold("thing      "), connection.thing_name)?;
+    say!("{} {} ({verb})", paint.bold("certificate"), made.certificate_arn)?;
+    say!("{} {}", paint.bold("policy     "), made.policy)?;
+    say!(
+        "{} {}:{} as client `{}`",
+        paint.bold("connect to "),
+        connection.endpoint,
+        connection.port,
+        connection.client_id
+    )?;
+    say!("{} {}", paint.bold("publish to "), connection.topic)?;
+    say!("{} {}", paint.bold("files in   "), plan.files.dir().display())?;
+    for check in &made.checks {
+        say!("{}", check_line(check, paint))?;
+    }
+    for note in &made.notes {
+        say!("{} {note}", paint.yellow("!"))?;
+    }
+    Ok(())
+}
+
+fn check_line(check: &Check, paint: Paint) -> String {
+    match &check.verdict {
+        Verdict::Good => format!("{} {}", paint.green("✔"), check.what),
+        Verdict::Doubtful(why) => format!("{} {}: {why}", paint.yellow("!"), check.what),
+        Verdict::Bad(why) => format!("{} {}: {why}", paint.red("✘"), check.what),
+    }
+}
+
+fn as_json(plan: &Plan<'_>, made: &Provisioned) -> Value {
+    let checks = made.checks.iter().map(|check| {
+        let (verdict, why) = match &check.verdict {
+            Verdict::Good => ("good", None),
+            Verdict::Doubtful(why) => ("doubtful", Some(why)),
+            Verdict::Bad(why) => ("bad", Some(why)),
+        };
+        json!({ "what": check.what, "verdict": verdict, "why": why })
+    });
+    json!({
+        "thingName": made.connection.thing_name,
+        "thingArn": made.thing_arn,
+        "certificateArn": made.certificate_arn,
+        "certificateReused": made.reused,
+        "policyName": made.policy,
+        "directory": plan.files.dir(),
+        "connection": made.connection,
+        "checks": checks.collect::<Vec<_>>(),
+        "notes": made.notes,
+    })
+}

@@ -1,0 +1,128 @@
+//! The files that a device is given: one directory, always the same names.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::directory::{self, Readers};
+use crate::failure::{Context as _, Failure, Outcome};
+
+/// The certificate, PEM; named as AWS's console names the download.
+pub(crate) const CERTIFICATE_PEM: &str = "certificate.pem.crt";
+/// The private key, PEM.
+pub(crate) const PRIVATE_KEY_PEM: &str = "private.pem.key";
+/// The public key, PEM.
+pub(crate) const PUBLIC_KEY_PEM: &str = "public.pem.key";
+/// The certificate, DER: what the board loads.
+pub(crate) const CERTIFICATE_DER: &str = "certificate.der";
+/// The private key, DER, as `openssl pkey -outform DER` writes it.
+pub(crate) const PRIVATE_KEY_DER: &str = "private.der";
+/// Who signed the server's certificate, PEM.
+pub(crate) const ROOT_CA_PEM: &str = "root-ca.pem";
+/// The same, DER, when it is one certificate: for boards that verify the server.
+pub(crate) const ROOT_CA_DER: &str = "root-ca.der";
+/// Where to connect, and as whom.
+pub(crate) const CONNECTION: &str = "connection.json";
+
+/// `connection.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Connection {
+    /// Host to connect to.
+    pub(crate) endpoint: String,
+    /// Port of MQTT over mutual TLS.
+    pub(crate) port: u16,
+    /// The thing.
+    pub(crate) thing_name: String,
+    /// The client id: the thing's name.
+    pub(crate) client_id: String,
+    /// Where the post's device publishes: basic ingest of the rule `telemetry`.
+    pub(crate) topic: String,
+    /// The certificate's id.
+    pub(crate) certificate_id: String,
+}
+
+/// A device's directory.
+#[derive(Debug, Clone)]
+pub(crate) struct DeviceFiles {
+    dir: PathBuf,
+}
+
+impl DeviceFiles {
+    /// A directory that may not exist yet.
+    pub(crate) fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Path of one file.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Makes the directory, readable by its owner alone.
+    pub(crate) fn create(&self) -> Outcome {
+        directory::create_private(&self.dir).context(|| format!("cannot create `{}`", self.dir.display()))
+    }
+
+    /// A file's bytes; nothing when there is no such file.
+    pub(crate) fn find(&self, name: &str) -> Outcome<Option<Vec<u8>>> {
+        let path = self.path(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::new(format!("cannot read `{}`", path.display())).because(&error)),
+        }
+    }
+
+    /// Writes a certificate in both forms. Its PEM is written last: where it is, the rest is.
+    pub(crate) fn write_certificate(&self, pem: &str) -> Outcome {
+        let der =
+            pki::certificate_der(pem.as_bytes()).context(|| "the certificate is unreadable".to_owned())?;
+        self.write(CERTIFICATE_DER, &der, Readers::All)?;
+        self.write(CERTIFICATE_PEM, pem.as_bytes(), Readers::All)
+    }
+
+    /// Writes the keys in both forms, the private ones for their owner alone.
+    pub(crate) fn write_keys(&self, private_pem: &str, public_pem: &str) -> Outcome {
+        let der = pki::key_pem_to_der(private_pem).context(|| "the private key is unreadable".to_owned())?;
+        self.write(PRIVATE_KEY_PEM, private_pem.as_bytes(), Readers::Owner)?;
+        self.write(PRIVATE_KEY_DER, &der, Readers::Owner)?;
+        self.write(PUBLIC_KEY_PEM, public_pem.as_bytes(), Readers::All)
+    }
+
+    /// Writes the roots; in DER too when there is just one.
+    pub(crate) fn write_roots(&self, pem: &str) -> Outcome {
+        if pem.matches("-----BEGIN CERTIFICATE-----").count() == 1 {
+            let der = pki::certificate_der(pem.as_bytes())
+                .context(|| "the CA certificate is unreadable".to_owned())?;
+            self.write(ROOT_CA_DER, &der, Readers::All)?;
+        }
+        self.write(ROOT_CA_PEM, pem.as_bytes(), Readers::All)
+    }
+
+    /// Writes `connection.json`.
+    pub(crate) fn write_connection(&self, connection: &Connection) -> Outcome {
+        let mut text = serde_json::to_string_pretty(connection).context(|| "cannot write JSON".to_owned())?;
+        text.push('\n');
+        self.write(CONNECTION, text.as_bytes(), Readers::All)
+    }
+
+    /// `connection.json`, if it is there.
+    pub(crate) fn connection(&self) -> Outcome<Option<Connection>> {
+        let Some(bytes) = self.find(CONNECTION)? else { return Ok(None) };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .context(|| format!("`{}` is not what `eyot provision` writes", self.path(CONNECTION).display()))
+    }
+
+    fn write(&self, name: &str, contents: &[u8], readers: Readers) -> Outcome {
+        let path = self.path(name);
+        directory::write_whole(&path, contents, readers)
+            .context(|| format!("cannot write `{}`", path.display()))
+    }
+}

@@ -1,0 +1,206 @@
+//! The cloud as a whole: parts → run → drain.
+//!
+//! [`Cloud::start`] is the order in which things begin, [`Cloud::drain`] the order in which they end; `parts.rs` opens
+//! what keeps state, `http.rs` serves the API, `names.rs` says under which names we are reached.
+
+mod home;
+mod http;
+mod names;
+mod own_endpoints;
+mod parts;
+mod stop;
+mod upkeep;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, BrokerConfig, StartError};
+use mqtt_session::Limits;
+
+use crate::config::{LimitsProfile, Settings};
+use crate::failure::{Context as _, Failure, Outcome};
+use crate::ready::{self, Ready};
+
+use home::Home;
+use http::Http;
+use parts::Parts;
+use upkeep::Upkeep;
+
+pub(crate) use names::{Machine, Names};
+pub(crate) use stop::Stop;
+
+/// How long a drain waits for clients and requests before it leaves them.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What to do when a port is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PortsInUse {
+    /// Say so and end: clients would look for us in vain elsewhere.
+    Refuse,
+    /// Take a free one and note it.
+    FallBack,
+}
+
+/// A running server.
+pub(crate) struct Cloud {
+    home: Home,
+    parts: Parts,
+    broker: Arc<Broker>,
+    http: Http,
+    upkeep: Upkeep,
+    ready: Ready,
+    ready_files: Vec<PathBuf>,
+    names: Names,
+    notes: Vec<String>,
+}
+
+impl Cloud {
+    /// Starts everything, and says so in the ready file.
+    pub(crate) fn start(settings: Settings, ports: PortsInUse) -> Outcome<Self> {
+        let names = Names::of(&settings, &Machine::this());
+        let home = Home::open(&settings)?;
+        let mut notes = Vec::new();
+        // Before anything is opened: a port that is taken must cost nothing.
+        let listener = listen(SocketAddr::new(settings.api_host.0, settings.api_port), ports, &mut notes)?;
+        let parts = Parts::open(&settings, &names, &home)?;
+        let broker = Arc::new(start_broker(&settings, &parts, ports, &mut notes)?);
+
+        let api = listener.local_addr().context(|| "the API's listener has no address".to_owned())?;
+        let ready = Ready {
+            pid: std::process::id(),
+            api: Some(api),
+            mqtts: Some(broker.mqtts_addr()),
+            https: None,
+            alpn: None,
+            mqtt: None,
+            ca: parts.authority.ca_path().unwrap_or_default(),
+            console: None,
+        };
+        let http = Http::start(listener, &parts, &broker, &names, &settings, &ready)?;
+        let upkeep = Upkeep::start(&parts, &broker)?;
+
+        let ready_files: Vec<PathBuf> =
+            [Some(home.dir().join(ready::FILE_NAME)), settings.ready_file].into_iter().flatten().collect();
+        let cloud = Self { home, parts, broker, http, upkeep, ready, ready_files, names, notes };
+        for path in &cloud.ready_files {
+            cloud.ready.write(path).context(|| format!("cannot write `{}`", path.display()))?;
+        }
+        tracing::info!(target: "eyot", version = env!("CARGO_PKG_VERSION"), %api, mqtts = %cloud.broker.mqtts_addr(), "ready");
+        Ok(cloud)
+    }
+
+    /// Which addresses are in use.
+    pub(crate) fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Where everything is kept.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.home.dir()
+    }
+
+    /// What DescribeEndpoint returns.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.names.endpoint
+    }
+
+    /// Under which names we are reached.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// What the person who started it should know.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Calls this when the journal has failed for good: nothing can be acknowledged any more.
+    pub(crate) fn on_journal_failure(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let store = self.parts.store.clone();
+        self.parts.store.on_commit(Box::new(move |committed| {
+            if committed.is_err() && store.failure().is_some() {
+                tell();
+            }
+        }));
+    }
+
+    /// Ends in order: nobody finds us any more; requests are answered, then devices are let go, and what they were
+    /// promised is on the disk before the journal closes.
+    pub(crate) fn drain(self) {
+        tracing::info!(target: "eyot", "draining");
+        for path in &self.ready_files {
+            self.ready.remove(path);
+        }
+        self.upkeep.end();
+        self.http.drain(DRAIN_DEADLINE);
+        self.broker.drain(DRAIN_DEADLINE);
+        self.parts.close();
+        tracing::info!(target: "eyot", "drained");
+    }
+}
+
+fn start_broker(
+    settings: &Settings,
+    parts: &Parts,
+    ports: PortsInUse,
+    notes: &mut Vec<String>,
+) -> Outcome<Broker> {
+    let start = |port| {
+        let mut config = BrokerConfig::new(SocketAddr::new(settings.device_host(), port));
+        config.loops = settings.loops();
+        config.limits = match settings.limits {
+            LimitsProfile::Aws => Limits::aws(),
+            LimitsProfile::Relaxed => Limits::relaxed(),
+            LimitsProfile::None => Limits::none(),
+        };
+        Broker::start(config, parts.for_broker())
+    };
+    let wanted = settings.mqtts_port;
+    let started = match start(wanted) {
+        Err(StartError::Listen { source, .. }) if is_taken(&source) && ports == PortsInUse::FallBack => {
+            notes.push(format!("port {wanted} is in use, so devices connect to another one"));
+            start(0)
+        }
+        other => other,
+    };
+    started.map_err(|error| match error {
+        StartError::Listen { address, source } => cannot_listen(address, "--mqtts-port", &source),
+        other => Failure::new("the broker cannot start").because(&other),
+    })
+}
+
+fn listen(address: SocketAddr, ports: PortsInUse, notes: &mut Vec<String>) -> Outcome<TcpListener> {
+    match TcpListener::bind(address) {
+        Err(error) if is_taken(&error) && ports == PortsInUse::FallBack => {
+            notes.push(format!("port {} is in use, so the API is on another one", address.port()));
+            let any = SocketAddr::new(address.ip(), 0);
+            TcpListener::bind(any).map_err(|error| cannot_listen(any, "--api-port", &error))
+        }
+        other => other.map_err(|error| cannot_listen(address, "--api-port", &error)),
+    }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+fn cannot_listen(address: SocketAddr, flag: &str, error: &io::Error) -> Failure {
+    let failure = Failure::new(format!("cannot listen on {address}"));
+    let (ip, port) = (address.ip(), address.port());
+    match error.kind() {
+        io::ErrorKind::AddrInUse => failure
+            .why(format!("port {port} is in use by another program"))
+            .advice(format!("see which one: ss -ltnp 'sport = :{port}'; is it an eyot that runs already?"))
+            .advice(format!("choose another port with {flag} N; {flag} 0 picks a free one")),
+        io::ErrorKind::AddrNotAvailable => failure
+            .why(format!("{ip} is not an address of this machine"))
+            .advice("0.0.0.0 listens on all of its addresses"),
+        io::ErrorKind::PermissionDenied => failure
+            .why(format!("port {port} is reserved for the system"))
+            .advice(format!("choose one above 1023 with {flag} N")),
+        _ => failure.because(error),
+    }
+}

@@ -1,0 +1,92 @@
+//! What keeps state, opened in the order in which one needs the other.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use logs::Logs;
+use pki::{Authority, ServerNames};
+use registry::{Identity, Registry};
+use rules::Rules;
+use services::Shadows;
+use store::{OpenError, Store, StoreOptions};
+
+use crate::config::Settings;
+use crate::failure::{Context as _, Failure, Outcome};
+
+use super::Names;
+use super::home::Home;
+
+/// Handles to everything that keeps state.
+pub(super) struct Parts {
+    pub(super) store: Store,
+    pub(super) logs: Arc<Logs>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) shadows: Arc<Shadows>,
+    pub(super) authority: Arc<Authority>,
+}
+
+impl Parts {
+    /// Opens the data directory: its lock first, so that nothing is written into one that another process has.
+    pub(super) fn open(settings: &Settings, names: &Names, home: &Home) -> Outcome<Self> {
+        let options =
+            if settings.in_memory { StoreOptions::in_memory() } else { StoreOptions::directory(home.dir()) };
+        let opening = Store::open(options).map_err(unopened)?;
+        let (store, logs) = Logs::start(opening).context(|| "the log store cannot be opened".to_owned())?;
+
+        let server_names = ServerNames::new(names.certificate()).map_err(|error| {
+            Failure::new("the server certificate cannot be issued")
+                .because(&error)
+                .advice("correct --advertise")
+        })?;
+        let ca = home.dir().join("ca");
+        let authority = Authority::load_or_create(&ca, &server_names, SystemTime::now())
+            .context(|| format!("the certificate authority in `{}` cannot be used", ca.display()))?;
+
+        let identity = Identity { region: settings.region(), account_id: settings.account_id.0.clone() };
+        let registry = Registry::load(&store, identity)
+            .context(|| "things, certificates and policies cannot be loaded".to_owned())?;
+        let rules = Rules::load(&store, Arc::clone(&logs), &settings.account_id.0)
+            .context(|| "the rules cannot be loaded".to_owned())?;
+        let shadows = Shadows::load(&store).context(|| "the shadows cannot be loaded".to_owned())?;
+        Ok(Self {
+            store,
+            logs,
+            registry: Arc::new(registry),
+            rules: Arc::new(rules),
+            shadows: Arc::new(shadows),
+            authority: Arc::new(authority),
+        })
+    }
+
+    /// What the broker works with.
+    pub(super) fn for_broker(&self) -> broker::Parts {
+        broker::Parts {
+            registry: Arc::clone(&self.registry),
+            rules: Arc::clone(&self.rules),
+            store: self.store.clone(),
+            identities: self.authority.server_identities(),
+        }
+    }
+
+    /// Writes what waits. The store first: it may still bring events to the logs.
+    pub(super) fn close(&self) {
+        if let Err(error) = self.store.close() {
+            tracing::error!(target: "eyot", %error, "the journal did not close in order; the next start replays it");
+        }
+        self.logs.close();
+    }
+}
+
+fn unopened(error: OpenError) -> Failure {
+    let advice = match &error {
+        OpenError::Locked { .. } => Some(
+            "stop that process, or name another directory with --data-dir; commands find a running server by themselves",
+        ),
+        OpenError::NewerFormat { .. } => Some("use the newer eyot that wrote it"),
+        OpenError::Damaged { .. } => Some("restore the directory from a copy; nothing in it was changed"),
+        OpenError::State { .. } | OpenError::Io { .. } => None,
+    };
+    let failure = Failure::new("the data directory cannot be opened").because(&error);
+    advice.into_iter().fold(failure, Failure::advice)
+}
