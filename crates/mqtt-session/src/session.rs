@@ -155,6 +155,12 @@ impl<F> Session<F> {
         self.deliveries.next(&self.limits)
     }
 
+    /// A message that was handed out will not be sent after all, because permission for it has gone: its place in the
+    /// window is free again.
+    pub fn withdraw(&mut self, packet_id: PacketId) {
+        self.deliveries.acknowledged(packet_id);
+    }
+
     /// QoS 1 messages to the client without their PUBACK.
     pub fn inflight_len(&self) -> usize {
         self.deliveries.inflight_len()

@@ -1,0 +1,263 @@
+//! A session from CONNECT to its end, packet by packet, in virtual time.
+#![expect(clippy::unwrap_used, reason = "the packets of these tests are valid by construction")]
+
+use mqtt_session::{
+    BasicIngest, ClientId, Delivery, DisconnectReason, DropReason, Event, Limits, Note, Outgoing, Session,
+    TopicExcess, Violation, basic_ingest,
+};
+use mqtt_wire::{
+    Connect, FilterRequest, Packet, PacketId, PacketKind, Publish, QoS, Subscribe, SubscribeFilters,
+    TopicFilter, TopicName, Will,
+};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A session whose messages are names, and its clock.
+struct Client {
+    session: Session<&'static str>,
+    now: Instant,
+}
+
+impl Client {
+    fn connect(connect: &Connect<'_>, limits: Limits) -> Self {
+        let now = Instant::now();
+        let (session, _) = Session::accept(connect, &Arc::new(limits), now).unwrap();
+        Self { session, now }
+    }
+
+    fn plain() -> Self {
+        Self::connect(&connect(60), Limits::aws())
+    }
+
+    fn receive<'p>(&mut self, packet: Packet<'p>) -> Result<Event<'p>, Violation> {
+        self.session.receive(&packet, self.now)
+    }
+
+    fn pass(&mut self, seconds: f64) -> Option<Violation> {
+        self.now += Duration::from_secs_f64(seconds);
+        self.session.handle_timeout(self.now)
+    }
+}
+
+fn connect(keep_alive_s: u16) -> Connect<'static> {
+    Connect {
+        clean_session: true,
+        keep_alive_s,
+        client_id: "pico_w_simple",
+        will: None,
+        username: Some("?SDK=PythonV2&Version=1.0"),
+        password: None,
+    }
+}
+
+fn connect_with_will() -> Connect<'static> {
+    let topic = TopicName::parse("last/words").unwrap();
+    let will = Will { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: false };
+    Connect { will: Some(will), ..connect(60) }
+}
+
+fn id(number: u16) -> PacketId {
+    PacketId::new(number).unwrap()
+}
+
+fn publish(qos: QoS, topic: &'static str, payload: &'static [u8]) -> Publish<'static> {
+    let packet_id = (qos != QoS::AtMostOnce).then_some(PacketId::FIRST);
+    Publish { dup: false, qos, retain: false, topic: TopicName::parse(topic).unwrap(), packet_id, payload }
+}
+
+fn with_subscribe<T>(filters: usize, qos: QoS, look: impl FnOnce(Packet<'_>) -> T) -> T {
+    let requests = vec![FilterRequest { filter: TopicFilter::parse("a/b").unwrap(), qos }; filters];
+    let filters = SubscribeFilters::from_slice(&requests);
+    look(Packet::Subscribe(Subscribe { packet_id: PacketId::FIRST, filters }))
+}
+
+/// The post's device: keep-alive 10000, QoS 0, never a ping.
+#[test]
+fn the_posts_device_lives_on_its_publishes() {
+    let now = Instant::now();
+    let (session, accepted) = Session::accept(&connect(10_000), &Arc::new(Limits::aws()), now).unwrap();
+    assert_eq!((accepted.client_id, accepted.keep_alive_s, accepted.note), (ClientId::Given, 1_200, None));
+    let mut out = [0; 4];
+    assert_eq!(Packet::ConnAck(accepted.connack).encode(&mut out), Ok(4));
+    assert_eq!(out, [0x20, 2, 0, 0]);
+
+    let mut client = Client { session, now };
+    let message = publish(QoS::AtMostOnce, "$aws/rules/telemetry/pico_w_simple", b"{\"temp\": 27.512}");
+    for _ in 0..2_000 {
+        assert_eq!(client.pass(2.0), None);
+        assert_eq!(client.receive(Packet::Publish(message)), Ok(Event::Publish(message)));
+    }
+    let ingest = BasicIngest { rule: "telemetry", topic: "pico_w_simple" };
+    assert_eq!(basic_ingest(&message.topic), Some(ingest));
+    assert_eq!(client.pass(1_799.9), None);
+    assert_eq!(client.session.poll_timeout(), Some(client.now + Duration::from_millis(100)));
+    let violation = client.pass(0.1).unwrap();
+    assert_eq!(violation, Violation::KeepAliveTimeout { keep_alive_s: 1_200, silence_s: 1_800 });
+    assert_eq!(violation.disconnect_reason(), DisconnectReason::MqttKeepAliveTimeout);
+}
+
+/// [MQTT311 3.1.2-24]: every packet counts, a PINGREQ above all.
+#[test]
+fn any_packet_keeps_the_connection() {
+    let mut client = Client::plain();
+    for packet in [Packet::PingReq, Packet::PubAck(id(9)), Packet::PingReq] {
+        assert_eq!(client.pass(89.0), None);
+        assert!(client.receive(packet).is_ok());
+    }
+    assert_eq!(client.pass(89.0), None);
+    client.session.excuse_silence(client.now);
+    assert_eq!(client.pass(89.0), None);
+    assert!(client.pass(1.0).is_some());
+}
+
+#[test]
+fn persistent_sessions_are_accepted_with_a_note() {
+    let persistent = Connect { clean_session: false, ..connect(60) };
+    let accepted = Session::<()>::accept(&persistent, &Arc::new(Limits::aws()), Instant::now()).unwrap().1;
+    assert_eq!(accepted.note, Some(Note::NoPersistentSession));
+    assert!(!accepted.connack.session_present);
+}
+
+#[test]
+fn pubacks_leave_in_receive_order_once_the_journal_holds_their_messages() {
+    let mut client = Client::plain();
+    let mut next_position = 100;
+    for number in 1..=3 {
+        let message = Publish { packet_id: Some(id(number)), ..publish(QoS::AtLeastOnce, "a", b"") };
+        assert!(matches!(client.receive(Packet::Publish(message)), Ok(Event::Publish(_))));
+        // The second one left nothing in the journal and still waits its turn.
+        client.session.expect_ack(id(number), (number != 2).then_some(next_position));
+        next_position += 100;
+    }
+    assert_eq!(client.session.waits_for(), Some(100));
+    assert!(client.session.acks_ready(99).next().is_none());
+    assert!(client.session.acks_ready(100).eq([id(1), id(2)]));
+    assert!(client.session.acks_ready(300).eq([id(3)]));
+    assert_eq!(client.session.waits_for(), None);
+}
+
+#[test]
+fn reading_stops_while_a_hundred_pubacks_are_owed_and_the_client_is_not_blamed() {
+    let mut client = Client::plain();
+    for number in 1..=100 {
+        assert!(client.session.wants_read());
+        let message = Publish { packet_id: Some(id(number)), ..publish(QoS::AtLeastOnce, "a", b"") };
+        assert!(client.receive(Packet::Publish(message)).is_ok());
+        client.session.expect_ack(id(number), Some(7));
+    }
+    assert!(!client.session.wants_read());
+    assert_eq!(client.pass(1_000.0), None, "the silence is ours");
+    let violation = client.receive(Packet::PingReq).unwrap_err();
+    assert_eq!(violation, Violation::ReadPastInflight { inflight: 100 });
+    assert_eq!(violation.disconnect_reason(), DisconnectReason::ServerError);
+    assert_eq!(client.session.acks_ready(7).count(), 100);
+    assert!(client.session.wants_read());
+    assert_eq!(client.pass(89.0), None, "counted from when we stopped not reading");
+}
+
+#[test]
+fn deliveries_follow_the_clients_pubacks() {
+    let mut client = Client::connect(
+        &connect(60),
+        Limits { inflight_outbound_max: 1, pending_deliveries_max: 1, ..Limits::aws() },
+    );
+    let sent = |number, frame| Outgoing { packet_id: Some(id(number)), frame };
+    assert_eq!(client.session.deliver(QoS::AtLeastOnce, "a", 1), Delivery::Send(sent(1, "a")));
+    assert_eq!(client.session.deliver(QoS::AtLeastOnce, "b", 1), Delivery::Queued);
+    let full = DropReason::QueueFull { messages: 1, bytes: 1 };
+    assert_eq!(client.session.deliver(QoS::AtLeastOnce, "c", 1), Delivery::Dropped(full));
+    assert_eq!((client.session.inflight_len(), client.session.pending_len()), (1, 1));
+    assert_eq!(client.receive(Packet::PubAck(id(7))), Ok(Event::StrayAck(id(7))));
+    assert_eq!(client.session.next_delivery(), None);
+    assert_eq!(client.receive(Packet::PubAck(id(1))), Ok(Event::Delivered(id(1))));
+    assert_eq!(client.session.next_delivery(), Some(sent(2, "b")));
+    assert_eq!(client.session.hold("d", 1), Delivery::Queued);
+    // The client may no longer have "b": the next one takes its place in the window.
+    client.session.withdraw(id(2));
+    assert_eq!(client.session.next_delivery(), Some(sent(3, "d")));
+}
+
+#[test]
+fn the_will_is_published_unless_the_client_says_goodbye() {
+    for reason in DisconnectReason::ALL {
+        let mut client = Client::connect(&connect_with_will(), Limits::aws());
+        assert!(client.session.will().is_some());
+        let will = client.session.take_will(reason);
+        assert_eq!(will.is_some(), reason.publishes_will(), "{reason}");
+        if let Some(will) = will {
+            assert_eq!(
+                (will.topic().as_str(), &*will.payload, will.qos),
+                ("last/words", &b"gone"[..], QoS::AtLeastOnce)
+            );
+        }
+        assert!(client.session.take_will(reason).is_none(), "a will is published once");
+    }
+    // [MQTT311 3.1.2-10] Even when the network fails right after.
+    let mut client = Client::connect(&connect_with_will(), Limits::aws());
+    assert_eq!(client.receive(Packet::Disconnect), Ok(Event::Disconnect));
+    assert_eq!(client.session.take_will(DisconnectReason::ConnectionLost), None);
+}
+
+#[test]
+fn violations_of_the_protocol_are_client_errors() {
+    let rows = [
+        (Packet::Connect(connect(60)), Violation::SecondConnect),
+        (Packet::PingResp, Violation::ServerPacket { kind: PacketKind::PingResp }),
+        (Packet::UnsubAck(id(1)), Violation::ServerPacket { kind: PacketKind::UnsubAck }),
+        (Packet::PubRec(id(1)), Violation::QoS2Packet { kind: PacketKind::PubRec }),
+        (Packet::PubRel(id(1)), Violation::QoS2Packet { kind: PacketKind::PubRel }),
+        (Packet::Publish(publish(QoS::ExactlyOnce, "a", b"")), Violation::QoS2Publish),
+    ];
+    for (packet, violation) in rows {
+        let mut client = Client::plain();
+        assert_eq!(client.receive(packet), Err(violation));
+        assert_eq!(violation.disconnect_reason(), DisconnectReason::ClientError);
+    }
+}
+
+#[test]
+fn messages_beyond_the_limits_end_the_connection() {
+    static PAYLOAD: [u8; 128 * 1024 + 1] = [0; 128 * 1024 + 1];
+    let mut client = Client::plain();
+    let largest = publish(QoS::AtMostOnce, "a", &PAYLOAD[1..]);
+    assert!(client.receive(Packet::Publish(largest)).is_ok());
+    let too_large = publish(QoS::AtMostOnce, "a", &PAYLOAD);
+    let violation = client.receive(Packet::Publish(too_large)).unwrap_err();
+    assert_eq!(violation, Violation::PayloadTooLarge { bytes: 131_073, bytes_max: 131_072 });
+    assert!(violation.to_string().starts_with("PAYLOAD_LIMIT_EXCEEDED"));
+    let too_deep = publish(QoS::AtMostOnce, "1/2/3/4/5/6/7/8/9", b"");
+    let excess = TopicExcess::Slashes { slashes: 8, slashes_max: 7 };
+    assert_eq!(client.receive(Packet::Publish(too_deep)), Err(Violation::Topic(excess)));
+    let mut unlimited = Client::connect(&connect(60), Limits::none());
+    assert!(unlimited.receive(Packet::Publish(too_large)).is_ok());
+    assert!(unlimited.receive(Packet::Publish(too_deep)).is_ok());
+}
+
+/// AWS drops the connection at nine filters and at QoS 2; clients report it in public issues.
+#[test]
+fn subscribes_beyond_the_limits_end_the_connection() {
+    let receive = |limits, filters, qos| {
+        let mut client = Client::connect(&connect(60), limits);
+        with_subscribe(filters, qos, |packet| client.receive(packet).map(|_| ()))
+    };
+    assert_eq!(receive(Limits::aws(), 8, QoS::AtLeastOnce), Ok(()));
+    let too_many = Violation::TooManyFilters { filters: 9, filters_max: 8 };
+    assert_eq!(receive(Limits::aws(), 9, QoS::AtLeastOnce), Err(too_many));
+    assert_eq!(receive(Limits::aws(), 1, QoS::ExactlyOnce), Err(Violation::QoS2Subscribe));
+    assert_eq!(receive(Limits::relaxed(), 9, QoS::ExactlyOnce), Ok(()));
+    let mut relaxed = Client::connect(&connect(60), Limits::relaxed());
+    let subscribed = relaxed.session.subscribe(TopicFilter::parse("a").unwrap(), QoS::ExactlyOnce);
+    assert_eq!(subscribed.map(|subscribed| subscribed.granted), Ok(QoS::AtLeastOnce));
+}
+
+#[test]
+fn subscriptions_are_listed_until_they_end() {
+    let mut client = Client::plain();
+    let (a, b) = (TopicFilter::parse("a/#").unwrap(), TopicFilter::parse("b").unwrap());
+    assert!(client.session.subscribe(b, QoS::AtMostOnce).is_ok());
+    assert!(client.session.subscribe(a, QoS::AtLeastOnce).is_ok());
+    assert!(client.session.subscriptions().eq([("a/#", QoS::AtLeastOnce), ("b", QoS::AtMostOnce)]));
+    assert!(client.session.unsubscribe(a));
+    assert!(!client.session.unsubscribe(a));
+    assert_eq!(client.session.subscriptions_len(), 1);
+}
