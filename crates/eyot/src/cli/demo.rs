@@ -11,7 +11,7 @@ use mqtt_wire::QoS;
 
 use crate::client::{Api, Target};
 use crate::config::{Given, Settings};
-use crate::device::{Endpoint, Happening, Identity, Simulation};
+use crate::device::{Happening, Identity, Simulation};
 use crate::directory::TemporaryDir;
 use crate::duration::HumanDuration;
 use crate::failure::{Context as _, Failure, Outcome};
@@ -85,8 +85,8 @@ impl Demo {
         let url = ready.api_url().ok_or_else(|| Failure::new("the API does not listen"))?;
         say!("{} in {}", paint.bold("your own AWS IoT Core"), cloud.data_dir().display())?;
         say!("  AWS API     {url}")?;
-        let mqtts = ready.mqtts.ok_or_else(|| Failure::new("the broker does not listen"))?;
-        say!("  MQTT, TLS   {}:{}", cloud.endpoint(), mqtts.port())?;
+        let endpoint = cloud.device_endpoint();
+        say!("  MQTT, TLS   {endpoint}")?;
         for note in cloud.notes() {
             say!("  {} {note}", paint.yellow("!"))?;
         }
@@ -99,7 +99,7 @@ impl Demo {
             client_id: THING.to_owned(),
             topic: telemetry_topic(THING),
             identity: Identity::load(&files)?,
-            endpoint: Endpoint { host: cloud.endpoint().to_owned(), port: mqtts.port() },
+            endpoint,
             qos: QoS::AtMostOnce,
             interval: self.interval.0,
             count: None,

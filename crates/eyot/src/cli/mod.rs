@@ -44,7 +44,8 @@ struct Cli {
         default_value_t,
         env = "EYOT_LOG_FORMAT",
         value_name = "FORMAT",
-        hide_env_values = true
+        hide_env_values = true,
+        display_order = 900
     )]
     log_format: LogFormat,
     #[command(subcommand)]

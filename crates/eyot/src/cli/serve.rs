@@ -63,21 +63,15 @@ fn introduce(cloud: &Cloud) -> Outcome {
         say!("{} {url}  (aws --endpoint-url {url} …)", paint.bold("AWS API    "))?;
     }
     if let Some(mqtts) = ready.mqtts {
+        let endpoint = cloud.device_endpoint();
+        say!("{} {mqtts}  (devices connect to {endpoint})", paint.bold("MQTT, TLS  "))?;
         let names = cloud.names();
-        say!(
-            "{} {mqtts}  (devices connect to {}:{})",
-            paint.bold("MQTT, TLS  "),
-            cloud.endpoint(),
-            mqtts.port()
-        )?;
         if !names.lan.is_empty() {
             let others = names.lan_names().join(", ");
+            let ca = ready.ca.display();
             say!(
-                "{} connect to {}:{} (or {others}), CA {}; its keys: eyot provision THING",
-                paint.bold("a board    "),
-                cloud.endpoint(),
-                mqtts.port(),
-                ready.ca.display()
+                "{} connect it to {endpoint} (or {others}); CA {ca}; its keys: eyot provision THING",
+                paint.bold("a board    ")
             )?;
         }
     }

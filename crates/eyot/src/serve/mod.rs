@@ -21,6 +21,7 @@ use broker::{Broker, BrokerConfig, StartError};
 use mqtt_session::Limits;
 
 use crate::config::{LimitsProfile, Settings};
+use crate::device::Endpoint;
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::ready::{self, Ready};
 
@@ -102,9 +103,9 @@ impl Cloud {
         self.home.dir()
     }
 
-    /// What DescribeEndpoint returns.
-    pub(crate) fn endpoint(&self) -> &str {
-        &self.names.endpoint
+    /// Where devices connect: what DescribeEndpoint returns, and the port.
+    pub(crate) fn device_endpoint(&self) -> Endpoint {
+        Endpoint { host: self.names.endpoint.clone(), port: self.broker.mqtts_addr().port() }
     }
 
     /// Under which names we are reached.

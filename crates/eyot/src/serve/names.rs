@@ -39,7 +39,7 @@ impl Machine {
             .filter(|ip| !ip.is_loopback() && !is_link_local(*ip))
             .collect();
         // IPv4 first: small boards speak nothing else. Sorted, so that the certificate stays the same between starts.
-        addresses.sort_by_key(|ip| (!is_private(*ip), ip.is_ipv6(), *ip));
+        addresses.sort_by_key(|ip| (ip.is_ipv6(), !is_private(*ip), *ip));
         addresses.dedup();
         Self { hostname: hostname.map(str::to_owned), addresses }
     }
@@ -60,16 +60,18 @@ impl Names {
             names.add(&host.to_string());
         }
         if settings.lan {
-            names.lan.clone_from(&machine.addresses);
+            // What listens on 0.0.0.0 is not reached by IPv6.
+            let reached = machine.addresses.iter().filter(|ip| host.is_ipv6() || ip.is_ipv4());
+            names.lan = reached.copied().collect();
             if let Some(hostname) = &machine.hostname {
                 names.add(&format!("{hostname}.local"));
                 names.add(hostname);
             }
-            for address in &machine.addresses {
+            for address in names.lan.clone() {
                 names.add(&address.to_string());
             }
             // `localhost` in a board's settings would be the board. An address works where mDNS does not.
-            if let Some(address) = machine.addresses.first() {
+            if let Some(address) = names.lan.first() {
                 names.endpoint = address.to_string();
             }
         }
@@ -156,7 +158,8 @@ mod tests {
         let names = names(Given { lan: Some(true), ..Given::default() });
         assert_eq!(names.endpoint, "192.168.1.20");
         assert!(names.dns.contains(&"desk.local".to_owned()), "{names:?}");
-        assert!(names.addresses.contains(&"fd00::1".parse().expect("an address")));
+        assert!(names.addresses.contains(&"192.168.1.20".parse().expect("an address")));
+        assert!(!names.addresses.contains(&"fd00::1".parse().expect("an address")), "0.0.0.0 is IPv4 alone");
     }
 
     #[test]
