@@ -115,6 +115,15 @@ struct QueuedPut {
     put: Arc<Put>,
 }
 
+impl Drop for QueuedPut {
+    fn drop(&mut self) {
+        // The writer ended without deciding: nobody may wait for ever.
+        if matches!(*self.put.lock(), PutState::Waiting(_)) {
+            self.put.resolve(Err(LogsError::Unavailable("the log store ended".to_owned())));
+        }
+    }
+}
+
 impl QueuedPut {
     fn bytes(&self) -> usize {
         self.events.iter().map(NewEvent::bytes).sum()
@@ -145,6 +154,7 @@ impl Workers {
                 tracing::error!("a thread of the log store panicked");
             }
         }
+        self.queues().puts.clear(); // Only a panic leaves any.
         true
     }
 
@@ -228,7 +238,7 @@ impl Workers {
             self.seal(&group, group.appender().take_full());
             match result {
                 Ok(()) => {
-                    puts.into_iter().for_each(|put| put.put.resolve(Ok(put.outcome)));
+                    puts.into_iter().for_each(|put| put.put.resolve(Ok(put.outcome.clone())));
                 }
                 Err(error) => {
                     tracing::warn!(group = group.name, %error, "log events were not stored");

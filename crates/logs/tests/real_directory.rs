@@ -1,6 +1,4 @@
 //! The log store on the operating system's files, as `serve` opens it.
-#![expect(clippy::unwrap_used, reason = "tests may, also outside of test functions")]
-
 use logs::{FilterQuery, InputEvent, Logs, NewGroup};
 use store::{Store, StoreOptions, Transaction};
 

@@ -37,6 +37,7 @@ pub(crate) struct Applier {
 impl Applier {
     /// Runs until the writer ended and everything durable was applied, or something failed for ever.
     pub(crate) fn run(mut self) {
+        let _end = EndOfThread(self.shared.clone());
         while let Some(batch) = self.next_batch() {
             if let Err(error) = self.apply(&batch) {
                 self.shared.fail(&format!("what is in the journal cannot be applied: {error}"));
@@ -119,6 +120,17 @@ impl Applier {
         self.shared.state()?.persist(applied)?;
         self.checkpoint = applied;
         drop_segments(&*self.disk, &self.journal_dir, &self.segments, applied)
+    }
+}
+
+/// After a panic (a consumer's) nobody may wait for ever.
+struct EndOfThread(Arc<Shared>);
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("applying the journal panicked");
+        }
     }
 }
 

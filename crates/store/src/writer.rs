@@ -11,6 +11,7 @@ use crate::{AppendError, Position};
 
 /// Runs until the store stops and everything appended was written, or a write failed for ever.
 pub(crate) fn run(shared: &Arc<Shared>, mut journal: JournalWriter) {
+    let _end = EndOfThread(shared);
     while let Some(batch) = next_batch(shared) {
         match journal.append(&batch) {
             Ok(()) => committed(shared, batch),
@@ -24,8 +25,19 @@ pub(crate) fn run(shared: &Arc<Shared>, mut journal: JournalWriter) {
             }
         }
     }
-    shared.queue().writer_ended = true;
-    shared.queue_changed.notify_all();
+}
+
+/// Tells the applier that no more comes; after a panic (a callback's), also everybody who waits.
+struct EndOfThread<'a>(&'a Shared);
+
+impl Drop for EndOfThread<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the journal's writer panicked");
+        }
+        self.0.queue().writer_ended = true;
+        self.0.queue_changed.notify_all();
+    }
 }
 
 /// Waits for appends and takes as many as one write may hold; `None` when the store stops.

@@ -132,3 +132,14 @@ fn an_entry_without_a_consumer_stops_the_store_instead_of_losing_it() {
     assert!(matches!(store.append(put(1)), Err(AppendError::Failed { .. })));
     assert!(store.close().is_err());
 }
+
+#[test]
+fn a_callback_that_panics_fails_the_store_instead_of_hanging_it() {
+    let store = in_memory();
+    store.on_commit(Box::new(|committed| assert!(committed.is_err(), "panics at the first commit")));
+    let first = store.append(put(1)).unwrap();
+    // The first is durable whatever its listener does; what comes later is refused, not forgotten.
+    assert_eq!(store.when_committed(first).wait(), Ok(first));
+    assert!(matches!(store.wait_applied(first), Err(AppendError::Failed { .. })));
+    assert!(matches!(store.append(put(1)), Err(AppendError::Failed { .. })));
+}
