@@ -51,6 +51,19 @@ impl PolicyDocument {
         }
         parse::document(text)
     }
+
+    /// A document that denies everything.
+    pub fn deny_all() -> Self {
+        let statement = Statement {
+            sid: None,
+            allows: false,
+            actions: ActionSet::default().complement(),
+            resources_negated: false,
+            resources: Box::new([Pattern::parse("*", false)]),
+            conditions: Box::default(),
+        };
+        Self { statements: Box::new([statement]) }
+    }
 }
 
 impl Statement {

@@ -1,5 +1,4 @@
 //! AWS's documented policy examples, as vectors.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may, also outside of test functions")]
 
 use serde_json::Value;
 
