@@ -1,1 +1,41 @@
-//! The MQTT broker: listeners, TLS, event loops, router.
+//! The MQTT broker: listener, TLS, event loops, router.
+//!
+//! The journey of a publish through this crate:
+//! [`acceptor`] takes the TCP connection, [`handshake`] brings it through TLS and CONNECT; from then on the
+//! connection belongs to the [`event_loop`] of hash(client id). There `connection` moves bytes, `mqtt-session`
+//! decides what they mean, [`authorize`] asks the policies, [`router`] finds subscribers and rules, [`publication`]
+//! runs the rules and hands what they keep to the journal. The PUBACK leaves when that is durable.
+//!
+//! Threads: one acceptor, `loops` event loops. A connection, its session and its subscriptions belong to one loop and
+//! are touched by no other thread; loops talk through [`mailbox`]es, in batches. There is no async runtime here; the
+//! futures in [`completion`] resolve from these threads and run on anybody's.
+
+mod acceptor;
+mod admission;
+mod authorize;
+mod broker;
+mod completion;
+mod config;
+mod connection;
+mod counters;
+mod event_loop;
+mod handshake;
+mod listener;
+mod mailbox;
+mod message;
+mod outbox;
+mod publication;
+mod router;
+mod shared;
+mod slots;
+mod timers;
+mod tls;
+mod topics;
+mod transport;
+
+pub use admission::{UNFINISHED_MAX, UNFINISHED_PER_ADDRESS_MAX};
+pub use broker::Broker;
+pub use completion::Settled;
+pub use config::{BrokerConfig, CONNECT_DEADLINE, Parts, StartError};
+pub use counters::Counters;
+pub use publication::{Publish, PublishError, Published, Source};

@@ -1,0 +1,274 @@
+//! The accepting thread: from TCP to CONNECT.
+//!
+//! Handshakes are the expensive part of a connection and come in storms; on a thread of their own they do not touch
+//! the latency of those who are connected.
+
+use crate::admission::{Admission, Door};
+use crate::broker::WAKER;
+use crate::counters::ThreadCounters;
+use crate::handshake::{Arrival, Refusal, Stage, TlsDone, Unfinished};
+use crate::shared::Shared;
+use crate::slots::{Key, Slots};
+use crate::tls::Tls;
+use crate::{BrokerConfig, listener};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const LISTENER: Token = Token(usize::MAX - 1);
+
+/// Events taken from the system at once.
+const EVENTS_MAX: usize = 256;
+
+/// Connections taken from the listener before those that are under way get their turn.
+const ACCEPTS_PER_TURN_MAX: usize = 64;
+
+/// Pause after an accept that failed for lack of a resource, such as file descriptors: trying again at once would
+/// only burn the time in which somebody could free one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Shortest time between two log lines about connections that were refused unseen.
+const BUSY_LOG_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Acceptor {
+    poll: Poll,
+    listener: TcpListener,
+    tls: Tls,
+    shared: Arc<Shared>,
+    counters: Arc<ThreadCounters>,
+    connect_deadline: Duration,
+    admission: Admission,
+    unfinished: Slots<Box<Unfinished>>,
+    /// In the order of their coming, which is the order of their deadlines, as all have the same time.
+    deadlines: VecDeque<(Instant, Key)>,
+    /// The kernel's queue may hold connections: its event comes once, and we may have stopped before the end.
+    may_accept: bool,
+    /// Whose turn it is.
+    current: Option<Key>,
+    paused_until: Option<Instant>,
+    busy_logged_at: Option<Instant>,
+    busy_unlogged: u64,
+}
+
+impl Acceptor {
+    pub(crate) fn new(
+        config: &BrokerConfig,
+        poll: Poll,
+        mut listener: TcpListener,
+        tls: Tls,
+        shared: Arc<Shared>,
+        counters: Arc<ThreadCounters>,
+    ) -> io::Result<Self> {
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Self {
+            poll,
+            listener,
+            tls,
+            shared,
+            counters,
+            connect_deadline: config.connect_deadline,
+            admission: Admission::new(config.unfinished_max, config.unfinished_per_address_max),
+            unfinished: Slots::new(),
+            deadlines: VecDeque::new(),
+            may_accept: false,
+            current: None,
+            paused_until: None,
+            busy_logged_at: None,
+            busy_unlogged: 0,
+        })
+    }
+
+    /// Works until the broker stops accepting.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.shared.is_stopping() {
+            // A mistake of ours that one client finds must not shut out the others: it loses its connection only.
+            if catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))).is_err()
+                && let Some(key) = self.current.take()
+                && let Some(unfinished) = self.unfinished.remove(key)
+            {
+                self.admission.leave(unfinished.ticket);
+            }
+        }
+    }
+
+    fn turn(&mut self, events: &mut Events) {
+        if let Err(error) = self.poll.poll(events, self.timeout(Instant::now()))
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            tracing::error!(%error, "the accepting thread cannot wait for events");
+            std::thread::sleep(ACCEPT_PAUSE);
+        }
+        for event in &*events {
+            match event.token() {
+                WAKER => {}
+                LISTENER => self.may_accept = true,
+                token => {
+                    if let Some(key) = self.unfinished.key_at(token) {
+                        self.current = Some(key);
+                        self.advance(key);
+                        self.current = None;
+                    }
+                }
+            }
+        }
+        let now = Instant::now();
+        self.expire(now);
+        self.accept(now);
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let deadline = self.deadlines.front().map(|(deadline, _)| *deadline);
+        let door = if self.may_accept { self.paused_until.or(self.admission.next_change()) } else { None };
+        let open_door = self.may_accept && door.is_none();
+        let next = deadline.into_iter().chain(door).min();
+        if open_door { Some(Duration::ZERO) } else { next.map(|at| at.saturating_duration_since(now)) }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        if self.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.paused_until = None;
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            if !self.may_accept || self.admission.door(now) == Door::Wait {
+                return;
+            }
+            match self.listener.accept() {
+                Ok((stream, peer)) => self.admit(stream, peer, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.may_accept = false,
+                Err(error) if listener::concerns_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept connections; trying again shortly");
+                    self.paused_until = Some(now + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
+        self.counters.accepted.increment();
+        // A client that comes over `[::]` with an IPv4 address is the same as over 0.0.0.0.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Ok(ticket) = self.admission.enter(peer.ip(), now) else {
+            self.counters.refused_busy.increment();
+            self.log_busy(peer, now);
+            return;
+        };
+        let deadline = now + self.connect_deadline;
+        let prepared = listener::prepare(&stream)
+            .and_then(|()| self.tls.accept().map_err(io::Error::other))
+            .map(|tls| Box::new(Unfinished::new(stream, tls, peer, ticket)));
+        let unfinished = match prepared {
+            Ok(unfinished) => unfinished,
+            Err(error) => {
+                // Mostly: the client has gone already.
+                tracing::debug!(target: "eyot::connect", %peer, %error, "connection lost at once");
+                return self.admission.leave(ticket);
+            }
+        };
+        let key = self.unfinished.insert(unfinished);
+        self.deadlines.push_back((deadline, key));
+        let registry = self.poll.registry();
+        let Some(unfinished) = self.unfinished.get_mut(key) else { return };
+        // Both at once: a handshake writes nearly as often as it reads, and lives shortly.
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = registry.register(unfinished.stream(), key.token(), interests) {
+            tracing::error!(%error, "cannot watch a new connection");
+            self.unfinished.remove(key);
+            self.admission.leave(ticket);
+        }
+    }
+
+    fn advance(&mut self, key: Key) {
+        let Some(unfinished) = self.unfinished.get_mut(key) else { return };
+        let counters = &self.counters;
+        let progress = unfinished.advance(&self.shared, |tls| match tls {
+            TlsDone::Full => counters.handshakes_full.increment(),
+            TlsDone::Resumed => counters.handshakes_resumed.increment(),
+        });
+        if matches!(progress, Ok(None)) {
+            return;
+        }
+        let Some(unfinished) = self.unfinished.remove(key) else { return };
+        self.admission.leave(unfinished.ticket);
+        match progress {
+            Ok(Some(connected)) => self.hand_over(unfinished.peer, unfinished.into_arrival(connected)),
+            Ok(None) => {}
+            Err(refusal) => {
+                self.refuse(unfinished.peer, &refusal);
+                unfinished.close();
+            }
+        }
+    }
+
+    fn hand_over(&self, peer: SocketAddr, mut arrival: Arrival) {
+        if let Err(error) = self.poll.registry().deregister(arrival.transport.socket()) {
+            tracing::error!(%error, "cannot hand over a connection");
+            return;
+        }
+        let owner = self.shared.owner(&arrival.client.who.client_id);
+        if let Err(arrival) = owner.mailbox.post_arrival(Box::new(arrival)) {
+            let reason = "the server is overloaded or about to end".to_owned();
+            let client_id = Some(arrival.client.who.client_id.to_string());
+            let certificate_id = Some(arrival.client.certificate_id);
+            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at: Stage::Connect });
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(deadline, key)) = self.deadlines.front() {
+            if deadline > now {
+                return;
+            }
+            self.deadlines.pop_front();
+            let Some(unfinished) = self.unfinished.remove(key) else { continue };
+            self.admission.leave(unfinished.ticket);
+            self.counters.connects_late.increment();
+            log_refusal(unfinished.peer, &unfinished.too_late());
+            unfinished.close();
+        }
+    }
+
+    fn refuse(&self, peer: SocketAddr, refusal: &Refusal) {
+        match refusal.at {
+            Stage::Tcp => {}
+            Stage::Tls => self.counters.handshakes_failed.increment(),
+            Stage::Connect => self.counters.connects_refused.increment(),
+        }
+        log_refusal(peer, refusal);
+    }
+
+    /// Refusing costs nothing and can happen a thousand times a second; telling of each would cost more.
+    fn log_busy(&mut self, peer: SocketAddr, now: Instant) {
+        self.busy_unlogged += 1;
+        if self.busy_logged_at.is_some_and(|at| now.saturating_duration_since(at) < BUSY_LOG_EVERY) {
+            return;
+        }
+        let connections = std::mem::take(&mut self.busy_unlogged);
+        self.busy_logged_at = Some(now);
+        tracing::warn!(
+            target: "eyot::connect", %peer, connections,
+            reason = "too many connections of this address are open without a finished CONNECT",
+            "connection refused"
+        );
+    }
+}
+
+/// Every refusal is one event of this shape: `eyot explain` and the tests read its fields.
+pub(crate) fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
+    let Refusal { client_id, certificate_id, reason, at } = refusal;
+    let certificate_id = certificate_id.map(tracing::field::display);
+    let client_id = client_id.as_deref();
+    if *at == Stage::Tcp {
+        tracing::debug!(target: "eyot::connect", %peer, reason, "connection refused");
+    } else {
+        tracing::warn!(target: "eyot::connect", client_id, certificate_id, %peer, reason, "connection refused");
+    }
+}

@@ -1,0 +1,285 @@
+//! May this client do this? Asks the registry who it is and its policies what it may.
+//!
+//! A client keeps the principal that it was last looked up as, with the registry's epoch: one atomic load tells
+//! whether a decision needs a new look-up. Decisions about the topic that was used last are kept for the same epoch
+//! and second (policies may ask for the time): devices repeat their topics.
+
+use crate::message::Message;
+use crate::publication::now_ms;
+use crate::shared::Shared;
+use crate::topics::{self, Topic};
+use iot_policy::{Action, Context, Decision, Resource};
+use mqtt_session::{Accepted, ClientId, Note, Session, Will};
+use mqtt_wire::Connect;
+use pki::CertificateId;
+use registry::{Principal, Registry};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// Who a client is, unchangeable while it is connected.
+#[derive(Debug)]
+pub(crate) struct Who {
+    pub(crate) client_id: Arc<str>,
+    /// The certificate id as text.
+    pub(crate) principal: Box<str>,
+    pub(crate) peer: SocketAddr,
+    /// The server name that it asked TLS for.
+    domain_name: Option<Box<str>>,
+}
+
+/// A connected client, as far as permission is concerned.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) who: Arc<Who>,
+    pub(crate) certificate_id: CertificateId,
+    principal: Arc<Principal>,
+    /// The registry's epoch that `principal` is of.
+    epoch: u64,
+    published: Option<LastDecision>,
+    received: Option<LastDecision>,
+}
+
+/// What was decided about the topic that was asked for last.
+#[derive(Debug)]
+struct LastDecision {
+    topic: Box<str>,
+    epoch: u64,
+    now_s: i64,
+    allowed: bool,
+}
+
+/// Why something was not allowed.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// The certificate is no longer active.
+    NotActive(String),
+    /// Its policies say so, or do not say otherwise.
+    ByPolicy { action: Action, resource: String, reason: String },
+}
+
+impl Denied {
+    /// AWS just hangs up; here the log says why. One event of this shape per denial.
+    pub(crate) fn log(&self, who: &Who) {
+        let (client_id, certificate_id, peer) = (&*who.client_id, &*who.principal, who.peer);
+        match self {
+            Self::NotActive(reason) => {
+                tracing::warn!(target: "eyot::authorize", client_id, certificate_id, %peer, reason, "denied");
+            }
+            Self::ByPolicy { action, resource, reason } => tracing::warn!(
+                target: "eyot::authorize", client_id, certificate_id, %peer, %action, resource, reason, "denied"
+            ),
+        }
+    }
+}
+
+/// The principal of a certificate that may be used; else why it may not.
+pub(crate) fn active_principal(registry: &Registry, id: &CertificateId) -> Result<Arc<Principal>, String> {
+    match registry.principal(id) {
+        None => Err(format!("certificate {id} is not registered")),
+        Some(principal) if !principal.is_active() => {
+            Err(format!("certificate {id} is {}, and only ACTIVE ones may connect", principal.status))
+        }
+        Some(principal) => Ok(principal),
+    }
+}
+
+/// Decides about a CONNECT: certificate, protocol and limits, policies.
+///
+/// # Errors
+/// A sentence for the log; the client gets no answer. [verified 1: AWS closes without CONNACK]
+pub(crate) fn connect(
+    shared: &Shared,
+    connect: &Connect<'_>,
+    certificate_id: CertificateId,
+    peer: SocketAddr,
+    server_name: Option<&str>,
+    now: Instant,
+) -> Result<(Session<Arc<Message>>, Accepted, Client), String> {
+    let epoch = shared.registry.epoch();
+    let principal = active_principal(&shared.registry, &certificate_id)?;
+    let (session, accepted) =
+        Session::accept(connect, &shared.limits, now).map_err(|refusal| refusal.to_string())?;
+    let client_id = match accepted.client_id {
+        ClientId::Given => connect.client_id.into(),
+        ClientId::Assign => Uuid::new_v4().to_string().into(),
+    };
+    let who = Arc::new(Who {
+        client_id,
+        principal: certificate_id.to_string().into(),
+        peer,
+        domain_name: server_name.map(Into::into),
+    });
+    let client = Client { who, certificate_id, principal, epoch, published: None, received: None };
+    client.permit_connect(&shared.registry, &accepted, session.will())?;
+    Ok((session, accepted, client))
+}
+
+/// Decides again about a client that was decided about on another thread, if anything has changed since.
+pub(crate) fn permit_again(
+    shared: &Shared,
+    client: &Client,
+    accepted: &Accepted,
+    will: Option<&Will>,
+) -> Result<(), String> {
+    if shared.registry.epoch() == client.epoch {
+        return Ok(());
+    }
+    let principal = active_principal(&shared.registry, &client.certificate_id)?;
+    let client =
+        Client { principal, who: Arc::clone(&client.who), published: None, received: None, ..*client };
+    client.permit_connect(&shared.registry, accepted, will)
+}
+
+impl Client {
+    /// iot:Connect, and for a will iot:Publish to its topic. [AWS iot-policy-actions]
+    fn permit_connect(
+        &self,
+        registry: &Registry,
+        accepted: &Accepted,
+        will: Option<&Will>,
+    ) -> Result<(), String> {
+        let mut attributes = Vec::new();
+        if accepted.note == Some(Note::NoPersistentSession) {
+            attributes.push("PersistentConnect");
+        }
+        let will_topic = will.map(|will| will.topic());
+        let will_resource = will_topic.map(|topic| Resource::topic(topic.as_str()));
+        if will.is_some() {
+            attributes.push("LastWill");
+        }
+        let will_arn = will_topic.map(|topic| format!("{}topic/{topic}", registry.identity().arn_prefix()));
+        let context = Context {
+            connect_attributes: Some(&attributes),
+            last_will_topic: will_arn.as_deref(),
+            ..self.context(now_ms() / 1000)
+        };
+        let decide = |action, resource| sentence(&self.principal.policies.decide(action, resource, &context));
+        decide(Action::Connect, Resource::client(&self.who.client_id))?;
+        let (Some(topic), Some(resource)) = (will_topic, will_resource) else { return Ok(()) };
+        if let Topic::Reserved(reason) = topics::of_publish(&topic) {
+            return Err(format!("the will's topic `{topic}` cannot be published to: {reason}"));
+        }
+        let about_will = |reason| format!("the will may not be published: {reason}");
+        decide(Action::Publish, resource).map_err(about_will)?;
+        if will.is_some_and(|will| will.retain) {
+            decide(Action::RetainPublish, resource).map_err(about_will)?;
+        }
+        Ok(())
+    }
+
+    /// iot:Publish, and iot:RetainPublish for a message that is to be retained.
+    pub(crate) fn may_publish(
+        &mut self,
+        registry: &Registry,
+        topic: &str,
+        retain: bool,
+        now_s: i64,
+    ) -> Result<(), Denied> {
+        self.refresh(registry)?;
+        let is_known = self.published.as_ref().is_some_and(|last| last.holds(topic, self.epoch, now_s));
+        if !is_known {
+            self.decide(Action::Publish, Resource::topic(topic), now_s)?;
+            // Only what is allowed is asked twice: a denial ends the connection.
+            remember(&mut self.published, topic, self.epoch, now_s, true);
+        }
+        if retain {
+            self.decide(Action::RetainPublish, Resource::topic(topic), now_s)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a will, whose client may have lost its connection *because* its certificate is not active any
+    /// more: its policies decide all the same.
+    pub(crate) fn may_publish_will(
+        &mut self,
+        registry: &Registry,
+        topic: &str,
+        retain: bool,
+        now_s: i64,
+    ) -> Result<(), Denied> {
+        if let Some(principal) = registry.principal(&self.certificate_id) {
+            self.principal = principal;
+        }
+        self.decide(Action::Publish, Resource::topic(topic), now_s)?;
+        if retain { self.decide(Action::RetainPublish, Resource::topic(topic), now_s) } else { Ok(()) }
+    }
+
+    /// iot:Subscribe.
+    pub(crate) fn may_subscribe(
+        &mut self,
+        registry: &Registry,
+        filter: &str,
+        now_s: i64,
+    ) -> Result<(), Denied> {
+        self.refresh(registry)?;
+        self.decide(Action::Subscribe, Resource::topic_filter(filter), now_s)
+    }
+
+    /// iot:Receive. A denial withholds the message and nothing more; it is logged when it is decided, not for every
+    /// message that is withheld by it.
+    pub(crate) fn may_receive(&mut self, registry: &Registry, topic: &str, now_s: i64) -> bool {
+        let refreshed = self.refresh(registry);
+        if let Some(last) = &self.received
+            && last.holds(topic, self.epoch, now_s)
+        {
+            return last.allowed && refreshed.is_ok();
+        }
+        let decided = refreshed.and_then(|()| self.decide(Action::Receive, Resource::topic(topic), now_s));
+        if let Err(denied) = &decided {
+            denied.log(&self.who);
+        }
+        remember(&mut self.received, topic, self.epoch, now_s, decided.is_ok());
+        decided.is_ok()
+    }
+
+    /// Looks the principal up again if anything has changed in the registry.
+    fn refresh(&mut self, registry: &Registry) -> Result<(), Denied> {
+        // Read before the principal: what changes in between is seen as a change once more.
+        let epoch = registry.epoch();
+        if epoch != self.epoch {
+            self.principal = active_principal(registry, &self.certificate_id).map_err(Denied::NotActive)?;
+            self.epoch = epoch;
+        }
+        Ok(())
+    }
+
+    fn decide(&self, action: Action, resource: Resource<'_>, now_s: i64) -> Result<(), Denied> {
+        let context = self.context(now_s);
+        let decision = self.principal.policies.decide(action, resource, &context);
+        sentence(&decision).map_err(|reason| Denied::ByPolicy {
+            action,
+            resource: resource.to_string(),
+            reason,
+        })
+    }
+
+    fn context(&self, now_s: i64) -> Context<'_> {
+        Context {
+            domain_name: self.who.domain_name.as_deref(),
+            now_s: Some(now_s),
+            ..self.principal.context(&self.who.client_id, Some(self.who.peer.ip()))
+        }
+    }
+}
+
+impl LastDecision {
+    fn holds(&self, topic: &str, epoch: u64, now_s: i64) -> bool {
+        self.epoch == epoch && self.now_s == now_s && *self.topic == *topic
+    }
+}
+
+/// Keeps a decision; the topic's memory is used again where it is the same one.
+fn remember(last: &mut Option<LastDecision>, topic: &str, epoch: u64, now_s: i64, allowed: bool) {
+    match last {
+        Some(last) if *last.topic == *topic => {
+            (last.epoch, last.now_s, last.allowed) = (epoch, now_s, allowed)
+        }
+        _ => *last = Some(LastDecision { topic: topic.into(), epoch, now_s, allowed }),
+    }
+}
+
+fn sentence(decision: &Decision<'_>) -> Result<(), String> {
+    if decision.is_allowed() { Ok(()) } else { Err(decision.reason.to_string()) }
+}

@@ -1,0 +1,208 @@
+//! The broker as the rest of the server sees it.
+
+use crate::acceptor::Acceptor;
+use crate::completion::Settled;
+use crate::counters::{Counters, ThreadCounters};
+use crate::event_loop::EventLoop;
+use crate::mailbox::{Mail, Mailbox};
+use crate::publication::{Publish, PublishError, Published};
+use crate::shared::{Peer, Shared};
+use crate::tls::{Identities, Tls};
+use crate::{BrokerConfig, Parts, StartError, listener};
+use mio::{Poll, Token, Waker};
+use registry::Change;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long after its deadline a drain waits for a thread that does not end.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// The token under which every thread's waker is registered.
+pub(crate) const WAKER: Token = Token(usize::MAX);
+
+/// A running broker. Dropping it ends its threads without waiting for clients; [`Broker::drain`] does it in order.
+pub struct Broker {
+    shared: Arc<Shared>,
+    identities: Arc<Identities>,
+    acceptor_counters: Arc<ThreadCounters>,
+    mqtts_addr: SocketAddr,
+    stop_accepting: Arc<Waker>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    acceptor: Option<JoinHandle<()>>,
+    loops: Vec<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Listens, and starts the threads.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub fn start(config: BrokerConfig, parts: Parts) -> Result<Self, StartError> {
+        let identities = Arc::new(Identities::new(&parts.identities)?);
+        let tls = Tls::new(Arc::clone(&identities))?;
+        let listen_error = |source| StartError::Listen { address: config.mqtts, source };
+        let listener = listener::listen(config.mqtts).map_err(listen_error)?;
+        let mqtts_addr = listener.local_addr().map_err(listen_error)?;
+
+        let congested = Arc::new(AtomicUsize::new(0));
+        let mut polls = Vec::new();
+        let mut peers = Vec::new();
+        for _ in 0..config.loops.max(1) {
+            let poll = Poll::new().map_err(StartError::Loop)?;
+            let waker = Waker::new(poll.registry(), WAKER).map_err(StartError::Loop)?;
+            peers.push(Peer::new(Mailbox::new(waker, Arc::clone(&congested))));
+            polls.push(poll);
+        }
+        let acceptor_poll = Poll::new().map_err(StartError::Loop)?;
+        let stop_accepting = Arc::new(Waker::new(acceptor_poll.registry(), WAKER).map_err(StartError::Loop)?);
+        let shared = Arc::new(Shared::new(parts, config.limits.clone(), peers, congested));
+        let acceptor_counters = Arc::new(ThreadCounters::default());
+
+        let broker = Self {
+            shared: Arc::clone(&shared),
+            identities,
+            acceptor_counters: Arc::clone(&acceptor_counters),
+            mqtts_addr,
+            stop_accepting,
+            threads: Mutex::default(),
+        };
+        // From here on dropping `broker` ends what has been started.
+        for (index, poll) in polls.into_iter().enumerate() {
+            let event_loop = EventLoop::new(index, poll, Arc::clone(&shared));
+            let thread = spawn(format!("mqtt-{index}"), move || event_loop.run())?;
+            broker.threads().loops.push(thread);
+        }
+        let peers = Arc::downgrade(&shared);
+        shared.store.on_commit(Box::new(move |news| {
+            // Weak: the store outlives the broker, and its callbacks live as long as it does.
+            let Some(shared) = peers.upgrade() else { return };
+            for peer in &shared.peers {
+                peer.mailbox.post(match &news {
+                    Ok(position) => Mail::Committed(*position),
+                    Err(lost) => Mail::Lost(lost.clone()),
+                });
+            }
+        }));
+        let acceptor = Acceptor::new(&config, acceptor_poll, listener, tls, shared, acceptor_counters)
+            .map_err(StartError::Loop)?;
+        broker.threads().acceptor = Some(spawn("mqtt-accept".to_owned(), move || acceptor.run())?);
+        Ok(broker)
+    }
+
+    /// Where MQTT over TLS listens.
+    pub fn mqtts_addr(&self) -> SocketAddr {
+        self.mqtts_addr
+    }
+
+    /// Publishes a message of the server or of the HTTP API: rules run, and subscribers get it.
+    ///
+    /// No policy is asked: that is the caller's part. Resolves when what the rules keep of it is durable. Rules run
+    /// on the calling thread.
+    ///
+    /// # Errors
+    /// [`PublishError`] when the topic is not publishable, or nothing was kept because the journal refused.
+    pub fn publish(&self, publish: &Publish<'_>) -> Result<Published, PublishError> {
+        crate::publication::from_outside(&self.shared, publish)
+    }
+
+    /// Resolves when every loop decides by the registry's present state, and sessions of certificates that left
+    /// ACTIVE are closed.
+    pub fn settle(&self, change: &Change) -> Settled {
+        let dropped: Arc<[_]> = change.dropped.clone().into();
+        self.tell_all(|ticket| Mail::RegistryChanged { dropped: Arc::clone(&dropped), ticket })
+    }
+
+    /// Resolves when every loop runs the present rules.
+    pub fn rules_changed(&self) -> Settled {
+        self.tell_all(|ticket| Mail::RulesChanged { ticket })
+    }
+
+    /// Shows renewed server certificates to new connections.
+    ///
+    /// # Errors
+    /// [`StartError::Tls`]; the present ones stay in use.
+    pub fn use_identities(&self, identities: &pki::ServerIdentities) -> Result<(), StartError> {
+        Ok(self.identities.replace(identities)?)
+    }
+
+    /// Clients that are connected now.
+    pub fn connections(&self) -> u64 {
+        self.counters().connections
+    }
+
+    /// Everything counted since the start.
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        sum.add(&self.acceptor_counters);
+        for peer in &self.shared.peers {
+            sum.add(&peer.counters);
+        }
+        sum
+    }
+
+    /// Ends in order: no new connections; what was received is made durable and acknowledged, what waits for
+    /// clients is sent; then every connection is closed and its will published. Blocks, at most a little longer than
+    /// `timeout`; what is not done by then is left.
+    pub fn drain(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        self.end(deadline);
+    }
+
+    fn end(&self, deadline: Instant) {
+        self.shared.stop_accepting();
+        // The thread may have ended already; then nobody needs to be woken.
+        let _ = self.stop_accepting.wake();
+        let Threads { acceptor, loops } = std::mem::take(&mut *self.threads());
+        if let Some(acceptor) = acceptor
+            && acceptor.join().is_err()
+        {
+            tracing::error!("the accepting thread had panicked");
+        }
+        let settled = self.tell_all(|ticket| Mail::Drain { deadline, ticket });
+        let patience = deadline.saturating_duration_since(Instant::now()) + DRAIN_GRACE;
+        if !settled.wait_for(patience) {
+            tracing::error!("an event loop did not end in time and is left behind");
+            return;
+        }
+        for thread in loops {
+            if thread.join().is_err() {
+                tracing::error!("an event loop had panicked");
+            }
+        }
+    }
+
+    fn tell_all(&self, mail: impl Fn(crate::completion::Ticket) -> Mail) -> Settled {
+        let (settled, tickets) = Settled::after(self.shared.peers.len());
+        for (peer, ticket) in self.shared.peers.iter().zip(tickets) {
+            peer.mailbox.post(mail(ticket));
+        }
+        settled
+    }
+
+    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.end(Instant::now());
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("mqtts", &self.mqtts_addr).finish_non_exhaustive()
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name).spawn(run).map_err(StartError::Loop)
+}

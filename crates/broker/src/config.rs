@@ -1,0 +1,80 @@
+//! How a broker is started, and what may go wrong.
+
+use crate::admission::{UNFINISHED_MAX, UNFINISHED_PER_ADDRESS_MAX};
+use mqtt_session::Limits;
+use registry::Registry;
+use rules::Rules;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+
+/// Time for TLS and CONNECT together.
+///
+/// A Pico W signs with its RSA key for seven seconds, and a slow one on bad Wi-Fi must still get in.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Settings of a broker.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// Where MQTT over TLS listens; port 0 picks a free one.
+    pub mqtts: SocketAddr,
+    /// Event loops. Defaults to half of the cores, at least one: TLS, the journal and the API want the rest.
+    pub loops: usize,
+    /// What clients may do. Defaults to AWS's quotas.
+    pub limits: Limits,
+    /// Time for TLS and CONNECT together. Defaults to [`CONNECT_DEADLINE`].
+    pub connect_deadline: Duration,
+    /// Connections between TCP and CONNECT, in all. Defaults to [`UNFINISHED_MAX`].
+    pub unfinished_max: usize,
+    /// Connections between TCP and CONNECT, of one address. Defaults to [`UNFINISHED_PER_ADDRESS_MAX`].
+    pub unfinished_per_address_max: usize,
+}
+
+impl BrokerConfig {
+    /// The defaults, listening there.
+    pub fn new(mqtts: SocketAddr) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            mqtts,
+            loops: (cores / 2).max(1),
+            limits: Limits::aws(),
+            connect_deadline: CONNECT_DEADLINE,
+            unfinished_max: UNFINISHED_MAX,
+            unfinished_per_address_max: UNFINISHED_PER_ADDRESS_MAX,
+        }
+    }
+}
+
+/// The parts of the server that the broker works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Who may be what.
+    pub registry: Arc<Registry>,
+    /// What happens to messages.
+    pub rules: Arc<Rules>,
+    /// The journal that acknowledgements wait for.
+    pub store: Store,
+    /// Our certificates.
+    pub identities: Arc<pki::ServerIdentities>,
+}
+
+/// Why the broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A thread or its event queue could not be created.
+    #[error("cannot start an event loop: {0}")]
+    Loop(#[source] std::io::Error),
+    /// The server's certificates are not usable.
+    #[error("cannot use the server certificates: {0}")]
+    Tls(#[from] rustls::Error),
+}

@@ -1,0 +1,88 @@
+//! One client's connection: its socket, its session, and what waits in both directions.
+
+use crate::authorize::Client;
+use crate::message::Message;
+use crate::outbox::{Outbox, Pool};
+use crate::slots::Key;
+use crate::transport::Transport;
+use mio::{Interest, Registry};
+use mqtt_session::Session;
+use mqtt_wire::PacketId;
+use std::io;
+use std::sync::Arc;
+use store::Transaction;
+
+/// Reads of one client before the others of its loop get their turn, each of the size of the loop's buffer.
+pub(crate) const READS_PER_TURN_MAX: usize = 4;
+
+pub(crate) struct Connection {
+    pub(crate) transport: Transport,
+    pub(crate) session: Session<Arc<Message>>,
+    pub(crate) client: Client,
+    pub(crate) outbox: Outbox,
+    /// A packet whose rest has not arrived, or what waits behind a stall. Owns no memory otherwise.
+    pub(crate) input: Vec<u8>,
+    /// What the journal did not take. Nothing more is read until it does.
+    pub(crate) stalled: Option<Stalled>,
+    /// The number of the message that was last matched to it, and the place among that message's receivers.
+    pub(crate) matched: (u64, usize),
+    /// It is in the loop's list of those to flush.
+    pub(crate) is_dirty: bool,
+    /// It is in the loop's list of those with more to read.
+    pub(crate) is_ready: bool,
+    /// The peer has ended or broken the connection: what is left in the socket comes with no further event.
+    pub(crate) reads_to_end: bool,
+    /// Its socket or its input holds bytes that were not taken when they came.
+    pub(crate) has_unread: bool,
+    /// It has been told in the log that messages are dropped because it is slow.
+    pub(crate) told_slow: bool,
+    /// It is about to be closed: nothing more is read or delivered.
+    pub(crate) is_closing: bool,
+    /// The client has stopped reading for now: its socket is full.
+    is_blocked: bool,
+}
+
+/// A publish whose consequences wait for room in the journal.
+pub(crate) struct Stalled {
+    pub(crate) transaction: Transaction,
+    /// To be acknowledged when they are durable.
+    pub(crate) packet_id: Option<PacketId>,
+}
+
+impl Connection {
+    pub(crate) fn new(transport: Transport, session: Session<Arc<Message>>, client: Client) -> Self {
+        Self {
+            transport,
+            session,
+            client,
+            outbox: Outbox::default(),
+            input: Vec::new(),
+            stalled: None,
+            matched: (0, 0),
+            is_dirty: false,
+            is_ready: false,
+            reads_to_end: false,
+            has_unread: false,
+            told_slow: false,
+            is_closing: false,
+            is_blocked: false,
+        }
+    }
+
+    /// Whether its bytes may be taken: not while it is closing or stalled, does not read what it is sent, or has too
+    /// many publishes without their PUBACK.
+    pub(crate) fn may_read(&self) -> bool {
+        !self.is_closing && self.stalled.is_none() && !self.outbox.is_full() && self.session.wants_read()
+    }
+
+    /// Sends what the socket takes, and asks for an event when it takes no more.
+    pub(crate) fn flush(&mut self, key: Key, registry: &Registry, pool: &mut Pool) -> io::Result<()> {
+        let done = self.outbox.flush(&mut self.transport, pool)?;
+        if done == self.is_blocked {
+            let interests = if done { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            registry.reregister(self.transport.socket(), key.token(), interests)?;
+            self.is_blocked = !done;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! Clients come and go.
+
+use super::EventLoop;
+use crate::acceptor::log_refusal;
+use crate::authorize::{self, Denied};
+use crate::connection::Connection;
+use crate::handshake::{Arrival, Refusal, Stage};
+use crate::publication::{self, Incoming, Source};
+use crate::slots::Key;
+use mio::Interest;
+use mqtt_session::{DisconnectReason, Violation, Will};
+use mqtt_wire::Packet;
+use pki::CertificateId;
+use std::borrow::Cow;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+/// Why a connection is closed: in AWS's word, and in a sentence for the log.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    reason: DisconnectReason,
+    detail: Cow<'static, str>,
+}
+
+impl Farewell {
+    fn new(reason: DisconnectReason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    pub(super) fn disconnect() -> Self {
+        Self::new(DisconnectReason::ClientInitiatedDisconnect, "the client sent DISCONNECT")
+    }
+
+    pub(super) fn hung_up() -> Self {
+        Self::new(DisconnectReason::ConnectionLost, "the client closed the connection without DISCONNECT")
+    }
+
+    pub(super) fn lost(error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            // What rustls says of bytes that are not what TLS promises.
+            ErrorKind::InvalidData => DisconnectReason::ClientError,
+            _ => DisconnectReason::ConnectionLost,
+        };
+        Self::new(reason, format!("the connection broke: {error}"))
+    }
+
+    pub(super) fn client_error(detail: String) -> Self {
+        Self::new(DisconnectReason::ClientError, detail)
+    }
+
+    pub(super) fn forbidden(detail: String) -> Self {
+        Self::new(DisconnectReason::ForbiddenAccess, detail)
+    }
+
+    pub(super) fn denied(denied: Denied) -> Self {
+        match denied {
+            Denied::NotActive(reason) => Self::new(DisconnectReason::AuthError, reason),
+            Denied::ByPolicy { reason, .. } => Self::new(DisconnectReason::ForbiddenAccess, reason),
+        }
+    }
+
+    pub(super) fn our_mistake() -> Self {
+        Self::new(DisconnectReason::ServerError, "what the client sent met a mistake in the server")
+    }
+
+    pub(super) fn server_error(error: &dyn std::fmt::Display) -> Self {
+        let detail =
+            format!("what rules keep of a message could not be stored, so it is not acknowledged: {error}");
+        Self::new(DisconnectReason::ServerError, detail)
+    }
+}
+
+impl From<Violation> for Farewell {
+    fn from(violation: Violation) -> Self {
+        Self::new(violation.disconnect_reason(), violation.to_string())
+    }
+}
+
+impl EventLoop {
+    /// A client has passed TLS and CONNECT: it takes over from its earlier connection and gets its CONNACK.
+    pub(super) fn arrive(&mut self, arrival: Arrival) {
+        let Arrival { mut transport, session, accepted, client, input } = arrival;
+        // Between the decision and here the registry may have changed, and its news have passed this loop already.
+        if let Err(reason) = authorize::permit_again(&self.shared, &client, &accepted, session.will()) {
+            let who = &client.who;
+            let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
+            log_refusal(who.peer, &Refusal { client_id, certificate_id, reason, at: Stage::Connect });
+            self.me().counters.connects_refused.increment();
+            return transport.close();
+        }
+        if let Some(&earlier) = self.clients.get(&client.who.client_id) {
+            // [MQTT311 3.1.4-2] The new connection wins; the old one is gone, its will published, before this is one.
+            let detail = format!("another connection came with this client id, from {}", client.who.peer);
+            self.end(earlier, Farewell::new(DisconnectReason::DuplicateClientId, detail));
+            self.close_marked();
+        }
+        let who = Arc::clone(&client.who);
+        let timeout = session.poll_timeout();
+        let key = self.connections.insert(Connection::new(transport, session, client));
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let socket = connection.transport.socket();
+        if let Err(error) = self.poll.registry().register(socket, key.token(), Interest::READABLE) {
+            tracing::error!(%error, "cannot watch a connection");
+            self.connections.remove(key);
+            return;
+        }
+        self.clients.insert(Arc::clone(&who.client_id), key);
+        if let Some(at) = timeout {
+            self.timers.arm(at, key);
+        }
+        self.me().counters.connects.increment();
+        let note = accepted.note.map(tracing::field::display);
+        tracing::info!(
+            target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
+            peer = %who.peer, keep_alive_s = accepted.keep_alive_s, note, "connected"
+        );
+        self.send(key, &Packet::ConnAck(accepted.connack));
+        // Clients may send on without waiting for CONNACK. [MQTT311 3.1.4-5]
+        self.take_bytes(key, &input);
+        // rustls may hold decrypted bytes that no event will announce.
+        self.mark_ready(key, false);
+    }
+
+    /// Marks a client for closing. Nothing more is read from it or delivered to it.
+    pub(super) fn end(&mut self, key: Key, farewell: Farewell) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !connection.is_closing
+        {
+            connection.is_closing = true;
+            self.closing.push_back((key, farewell));
+        }
+    }
+
+    /// Closes everybody who is marked.
+    ///
+    /// Closing publishes wills, which can mark others: one after the other here, never one inside the other.
+    pub(super) fn close_marked(&mut self) {
+        while let Some((key, farewell)) = self.closing.pop_front() {
+            self.close(key, &farewell);
+        }
+    }
+
+    fn close(&mut self, key: Key, farewell: &Farewell) {
+        let Some(mut connection) = self.connections.remove(key) else { return };
+        for (filter, _) in connection.session.subscriptions() {
+            self.router.unsubscribe(filter, key);
+        }
+        self.tell_subscriptions();
+        let who = Arc::clone(&connection.client.who);
+        if self.clients.get(&who.client_id) == Some(&key) {
+            self.clients.remove(&who.client_id);
+        }
+        // What was decided before is sent as far as it goes; the client may be gone, which is no news.
+        let _ = connection.outbox.flush(&mut connection.transport, &mut self.pool);
+        connection.transport.close();
+        let _ = self.poll.registry().deregister(connection.transport.socket());
+        self.me().counters.disconnects.increment();
+        let Farewell { reason, detail } = farewell;
+        tracing::info!(
+            target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
+            peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
+        );
+        // What its publish left behind has been promised to nobody yet; it is kept if the journal has room by now.
+        if let Some(mut stalled) = connection.stalled.take() {
+            let _ = self.shared.store.append_from(&mut stalled.transaction);
+        }
+        if let Some(will) = connection.session.take_will(*reason) {
+            self.publish_will(&mut connection, &will);
+        }
+    }
+
+    fn publish_will(&mut self, connection: &mut Connection, will: &Will) {
+        let topic = will.topic();
+        let who = Arc::clone(&connection.client.who);
+        if let Err(denied) =
+            connection.client.may_publish_will(&self.shared.registry, &topic, will.retain, self.now_s)
+        {
+            self.me().counters.denied.increment();
+            return denied.log(&who);
+        }
+        let source = Source {
+            client_id: Some(&who.client_id),
+            principal: Some(&who.principal),
+            source_ip: Some(who.peer.ip()),
+            trace_id: None,
+        };
+        let incoming = Incoming { topic, payload: &will.payload, qos: will.qos, source, depth: 0 };
+        let transaction =
+            publication::ripple(&incoming, |incoming, consequences| self.route(incoming, consequences));
+        if let Err(error) = self.shared.store.append(transaction) {
+            let client_id = &*who.client_id;
+            tracing::error!(target: "eyot::connection", client_id, %error, "what rules keep of a will could not be stored");
+        }
+    }
+
+    /// Ends the sessions of certificates that are no longer active.
+    pub(super) fn drop_certificates(&mut self, dropped: &[CertificateId]) {
+        if dropped.is_empty() {
+            return;
+        }
+        let concerned = self.connections.iter().filter(|(_, c)| dropped.contains(&c.client.certificate_id));
+        for key in concerned.map(|(key, _)| key).collect::<Vec<_>>() {
+            let farewell = Farewell::new(DisconnectReason::AuthError, "its certificate is no longer ACTIVE");
+            self.end(key, farewell);
+        }
+    }
+
+    /// Closes every client, because the server ends.
+    pub(super) fn end_all(&mut self) {
+        for key in self.connections.iter().map(|(key, _)| key).collect::<Vec<_>>() {
+            self.end(key, Farewell::new(DisconnectReason::ServerInitiatedDisconnect, "the server ends"));
+        }
+        self.close_marked();
+    }
+}

@@ -1,0 +1,281 @@
+//! One connection between TCP and CONNECT.
+
+use crate::admission;
+use crate::authorize::{self, Client};
+use crate::message::Message;
+use crate::shared::Shared;
+use crate::transport::{Transport, seal_out};
+use mio::net::TcpStream;
+use mqtt_session::{Accepted, Session};
+use mqtt_wire::Packet;
+use pki::CertificateId;
+use rustls::{AlertDescription, HandshakeKind, ServerConnection};
+use std::io::{self, ErrorKind, Read as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Largest CONNECT of a client whose certificate is not active: enough to learn its client id for the log.
+///
+/// Anybody can make a certificate and come this far.
+const STRANGER_CONNECT_BYTES_MAX: usize = 4 * 1024;
+
+/// A client that has connected, on its way to its loop.
+pub(crate) struct Arrival {
+    pub(crate) transport: Transport,
+    pub(crate) session: Session<Arc<Message>>,
+    pub(crate) accepted: Accepted,
+    pub(crate) client: Client,
+    /// What the client sent right behind its CONNECT.
+    pub(crate) input: Vec<u8>,
+}
+
+impl std::fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arrival").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// A connection that has not finished CONNECT.
+pub(crate) struct Unfinished {
+    stream: TcpStream,
+    tls: Box<ServerConnection>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) ticket: admission::Ticket,
+    /// The beginning of CONNECT.
+    input: Vec<u8>,
+    certificate_id: Option<CertificateId>,
+    heard: bool,
+}
+
+/// Why a connection does not become a session.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) client_id: Option<String>,
+    pub(crate) certificate_id: Option<CertificateId>,
+    pub(crate) reason: String,
+    pub(crate) at: Stage,
+}
+
+/// How far a refused connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It closed without having sent a byte: a port scan or a health check.
+    Tcp,
+    Tls,
+    Connect,
+}
+
+/// A CONNECT that was accepted.
+pub(crate) struct Connected {
+    session: Session<Arc<Message>>,
+    accepted: Accepted,
+    pub(crate) client: Client,
+    connect_bytes: usize,
+}
+
+/// What the TLS handshake turned out to be, told once.
+pub(crate) enum TlsDone {
+    Full,
+    Resumed,
+}
+
+impl Unfinished {
+    pub(crate) fn new(
+        stream: TcpStream,
+        tls: ServerConnection,
+        peer: SocketAddr,
+        ticket: admission::Ticket,
+    ) -> Self {
+        let (tls, input) = (Box::new(tls), Vec::new());
+        Self { stream, tls, peer, ticket, input, certificate_id: None, heard: false }
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// The deadline has passed: says what it was waited for.
+    pub(crate) fn too_late(&self) -> Refusal {
+        let what = if self.tls.is_handshaking() { "the TLS handshake" } else { "CONNECT" };
+        self.refusal(Stage::Connect, format!("{what} did not come in time"))
+    }
+
+    /// Takes what has arrived as far as it goes; `None`: more has to come.
+    ///
+    /// When the handshake is done `tls_done` is called, once.
+    ///
+    /// # Errors
+    /// The connection is to be closed, for this reason.
+    pub(crate) fn advance(
+        &mut self,
+        shared: &Shared,
+        tls_done: impl FnOnce(TlsDone),
+    ) -> Result<Option<Connected>, Refusal> {
+        self.feed_tls()?;
+        seal_out(&mut self.stream, &mut self.tls).map_err(|error| self.lost(&error))?;
+        if self.tls.is_handshaking() {
+            return Ok(None);
+        }
+        if self.certificate_id.is_none() {
+            self.certificate_id = Some(self.presented_certificate()?);
+            let resumed = self.tls.handshake_kind() == Some(HandshakeKind::Resumed);
+            tls_done(if resumed { TlsDone::Resumed } else { TlsDone::Full });
+        }
+        self.read_connect(shared)
+    }
+
+    /// The connection becomes its loop's.
+    pub(crate) fn into_arrival(self, connected: Connected) -> Arrival {
+        let Connected { session, accepted, client, connect_bytes } = connected;
+        let Self { stream, tls, mut input, .. } = self;
+        input.drain(..connect_bytes);
+        Arrival { transport: Transport::Tls(stream, tls), session, accepted, client, input }
+    }
+
+    /// Sends what TLS still has to say, an alert mostly, as far as the socket takes it, and closes.
+    pub(crate) fn close(mut self) {
+        // The peer may be gone already; the socket is closed either way.
+        let _ = seal_out(&mut self.stream, &mut self.tls);
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Moves bytes from the socket into rustls until there is plaintext or nothing more.
+    fn feed_tls(&mut self) -> Result<(), Refusal> {
+        loop {
+            match self.tls.read_tls(&mut self.stream) {
+                Ok(0) => return Err(self.closed_by_peer()),
+                Ok(_) => self.heard = true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.lost(&error)),
+            }
+            match self.tls.process_new_packets() {
+                // rustls takes no more in before this is read.
+                Ok(state) if state.plaintext_bytes_to_read() > 0 => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(self.refusal(Stage::Tls, explain_tls(&error))),
+            }
+        }
+    }
+
+    /// A resumed session carries its certificate and never meets the verifier: looked at here, always.
+    fn presented_certificate(&self) -> Result<CertificateId, Refusal> {
+        let leaf = self.tls.peer_certificates().and_then(<[_]>::first);
+        leaf.map(|leaf| CertificateId::of_der(leaf))
+            .ok_or_else(|| self.refusal(Stage::Tls, NO_CERTIFICATE.to_owned()))
+    }
+
+    fn read_connect(&mut self, shared: &Shared) -> Result<Option<Connected>, Refusal> {
+        let certificate_id = self.certificate_id.expect("set when the handshake finished");
+        let is_active = authorize::active_principal(&shared.registry, &certificate_id).is_ok();
+        let bytes_max = if is_active { shared.limits.packet_bytes_max() } else { STRANGER_CONNECT_BYTES_MAX };
+        loop {
+            let got_some = self.fill_input()?;
+            match mqtt_wire::decode(&self.input, bytes_max) {
+                Ok(Some((packet, used))) => {
+                    return self.decide(shared, certificate_id, &packet, used).map(Some);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let reason = format!("what came instead of CONNECT is not MQTT 3.1.1: {error}");
+                    return Err(self.refusal(Stage::Connect, reason));
+                }
+            }
+            if !got_some {
+                return Ok(None);
+            }
+            // More may wait in the socket behind what rustls had to give first.
+            self.feed_tls()?;
+        }
+    }
+
+    fn decide(
+        &self,
+        shared: &Shared,
+        certificate_id: CertificateId,
+        packet: &Packet<'_>,
+        connect_bytes: usize,
+    ) -> Result<Connected, Refusal> {
+        let Packet::Connect(connect) = packet else {
+            let reason = format!("the first packet is {:?} instead of CONNECT", packet.kind());
+            return Err(self.refusal(Stage::Connect, reason)); // [MQTT311 3.1.0-1]
+        };
+        let server_name = self.tls.server_name();
+        authorize::connect(shared, connect, certificate_id, self.peer, server_name, Instant::now())
+            .map(|(session, accepted, client)| Connected { session, accepted, client, connect_bytes })
+            .map_err(|reason| {
+                let client_id = Some(connect.client_id.to_owned());
+                Refusal { client_id, ..self.refusal(Stage::Connect, reason) }
+            })
+    }
+
+    /// Appends all decrypted bytes to the input; gives whether there were any.
+    fn fill_input(&mut self) -> Result<bool, Refusal> {
+        let mut chunk = [0; 1024];
+        let before = self.input.len();
+        loop {
+            match self.tls.reader().read(&mut chunk) {
+                Ok(0) => return Err(self.closed_by_peer()),
+                Ok(count) => self.input.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(self.input.len() > before),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(self.closed_by_peer()),
+                Err(error) => return Err(self.lost(&error)),
+            }
+        }
+    }
+
+    fn closed_by_peer(&self) -> Refusal {
+        if !self.heard {
+            return self.refusal(Stage::Tcp, "the client closed without sending anything".to_owned());
+        }
+        let when = if self.tls.is_handshaking() {
+            "during the TLS handshake"
+        } else {
+            "before CONNECT was complete"
+        };
+        self.refusal(Stage::Tls, format!("the client closed the connection {when}"))
+    }
+
+    fn lost(&self, error: &io::Error) -> Refusal {
+        let stage = if self.heard { Stage::Tls } else { Stage::Tcp };
+        self.refusal(stage, format!("the connection was lost before CONNECT: {error}"))
+    }
+
+    fn refusal(&self, at: Stage, reason: String) -> Refusal {
+        Refusal { client_id: None, certificate_id: self.certificate_id, reason, at }
+    }
+}
+
+const NO_CERTIFICATE: &str =
+    "the client sent no certificate; devices must present the one they were provisioned with";
+
+/// Why a handshake failed, for somebody who looks for the mistake on the device.
+fn explain_tls(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::NoCertificatesPresented => NO_CERTIFICATE.to_owned(),
+        rustls::Error::AlertReceived(
+            alert @ (AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown),
+        ) => format!(
+            "the client does not accept the server's certificate (alert {alert:?}): is our root CA on it, and its clock right?"
+        ),
+        rustls::Error::AlertReceived(alert) => {
+            format!("the client gave up the TLS handshake with alert {alert:?}")
+        }
+        rustls::Error::PeerIncompatible(why) => {
+            format!("the client and we have no TLS version, cipher or key type in common: {why:?}")
+        }
+        rustls::Error::InvalidMessage(why) => {
+            format!("what the client sent is not TLS ({why:?}); plain MQTT is not served on this port")
+        }
+        // The verifier's own sentence.
+        rustls::Error::General(why) => why.clone(),
+        rustls::Error::InvalidCertificate(why) => {
+            format!("the client did not prove that it has its certificate's key: {why:?}")
+        }
+        other => format!("the TLS handshake failed: {other}"),
+    }
+}

@@ -1,0 +1,102 @@
+//! Bytes that wait for one client's socket.
+
+use crate::transport::Transport;
+use mqtt_wire::{Packet, PacketId};
+use std::io;
+
+/// Unsent bytes of one client above which nothing more is added for it.
+///
+/// QoS 0 messages beyond it are dropped, QoS 1 messages wait in the session's queue, and the client is not read
+/// until it reads: so neither a slow reader nor one that never reads costs more than this and one packet. A
+/// connection holds it only while its socket is full.
+pub(crate) const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
+
+/// A buffer that is larger is not kept for the next client.
+const POOLED_BYTES_MAX: usize = 64 * 1024;
+
+/// Buffers kept per loop: as many clients as usually have something to send in one turn.
+const POOL_MAX: usize = 256;
+
+/// Encoded packets of one client. Owns memory only while there are some.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// Empty buffers of a loop.
+#[derive(Debug, Default)]
+pub(crate) struct Pool(Vec<Vec<u8>>);
+
+impl Outbox {
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it is at its limit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= OUTBOX_BYTES_MAX
+    }
+
+    /// Appends a packet.
+    pub(crate) fn push(&mut self, packet: &Packet<'_>, pool: &mut Pool) {
+        let out = self.tail(pool);
+        let start = out.len();
+        out.resize(start + packet.encoded_len(), 0);
+        // What we send was validated when it was decoded, or is one of a few fixed packets.
+        packet.encode(&mut out[start..]).expect("a packet of ours encodes into its own length");
+    }
+
+    /// Appends a packet that is encoded already; `packet_id` goes to its place in it.
+    pub(crate) fn push_frame(&mut self, frame: &[u8], packet_id: Option<(usize, PacketId)>, pool: &mut Pool) {
+        let out = self.tail(pool);
+        let start = out.len();
+        out.extend_from_slice(frame);
+        if let Some((at, packet_id)) = packet_id {
+            out[start + at..start + at + 2].copy_from_slice(&packet_id.number().to_be_bytes());
+        }
+    }
+
+    fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = pool.0.pop().unwrap_or_default();
+        }
+        &mut self.bytes
+    }
+
+    /// Sends what the socket takes; gives whether everything is out.
+    pub(crate) fn flush(&mut self, transport: &mut Transport, pool: &mut Pool) -> io::Result<bool> {
+        while !self.is_empty() {
+            let count = transport.write(&self.bytes[self.sent..])?;
+            if count == 0 {
+                break;
+            }
+            self.sent += count;
+        }
+        if self.is_empty() {
+            self.give_back(pool);
+            // Handshake left-overs and alerts may wait although we have nothing to say.
+            return transport.flush();
+        }
+        // Moving the rest to the front is worth it once most of the buffer is sent.
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(false)
+    }
+
+    fn give_back(&mut self, pool: &mut Pool) {
+        self.sent = 0;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if (1..=POOLED_BYTES_MAX).contains(&bytes.capacity()) && pool.0.len() < POOL_MAX {
+            bytes.clear();
+            pool.0.push(bytes);
+        }
+    }
+}

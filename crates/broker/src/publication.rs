@@ -1,0 +1,277 @@
+//! A message from publisher to rules: what it brings about, and how messages of the API come in.
+
+use crate::message::Message;
+use crate::shared::Shared;
+use crate::topics::{self, Topic};
+use mqtt_wire::{QoS, TopicName};
+use rules::{Consequences, RuleSet};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::{AppendError, Commit, Transaction};
+use uuid::Uuid;
+
+/// Messages that rules may publish because of one message, all steps together.
+///
+/// Ten republish actions that feed each other would make 10^8 of one message before the depth limit of `rules` ends
+/// it; one message that ties up a loop for longer than a thousand others is a mistake in the rules.
+const REPUBLISHES_MAX: usize = 1_000;
+
+/// A message to publish that no MQTT client of ours sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Publish<'a> {
+    /// Where it goes. `$aws/rules/NAME/…` reaches the rule NAME and nobody else.
+    pub topic: &'a str,
+    /// What it says.
+    pub payload: &'a [u8],
+    /// 0 or 1.
+    pub qos: QoS,
+    /// Whether it is to be kept for later subscribers. Not available yet: it is delivered as a message that is not.
+    pub retain: bool,
+    /// Whom rules see as its sender.
+    pub source: Source<'a>,
+}
+
+/// Who sent a message, as rules see it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Source<'a> {
+    /// `clientid()`.
+    pub client_id: Option<&'a str>,
+    /// `principal()`: a certificate id, or who signed the request.
+    pub principal: Option<&'a str>,
+    /// `sourceip()`.
+    pub source_ip: Option<IpAddr>,
+    /// `traceid()`; made up when there is none.
+    pub trace_id: Option<&'a str>,
+}
+
+/// Why a message was not published. Nobody got it.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The topic is not one that messages can be published to.
+    #[error("cannot publish to `{topic}`: {reason}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What the rules keep of it was refused by the journal.
+    #[error(transparent)]
+    Journal(#[from] AppendError),
+}
+
+/// Resolves when everything that rules keep of a message is durable.
+#[must_use = "nothing may be acknowledged before this resolves"]
+pub struct Published(Commit);
+
+impl Published {
+    /// Blocks the thread until it is durable.
+    ///
+    /// # Errors
+    /// The reason why it will never be.
+    pub fn wait(self) -> Result<(), AppendError> {
+        self.0.wait().map(|_| ())
+    }
+}
+
+impl Future for Published {
+    type Output = Result<(), AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_ok(|_| ())
+    }
+}
+
+/// A message on its way through router and rules.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) topic: TopicName<'a>,
+    pub(crate) payload: &'a [u8],
+    pub(crate) qos: QoS,
+    pub(crate) source: Source<'a>,
+    /// Rules that handed it on before.
+    pub(crate) depth: u8,
+}
+
+impl Incoming<'_> {
+    /// Runs rules on it.
+    pub(crate) fn run_rules<'r>(
+        &self,
+        rules: impl IntoIterator<Item = &'r Arc<rules::Rule>>,
+        consequences: &mut Consequences,
+    ) {
+        let mut rules = rules.into_iter().peekable();
+        // Trace id and randomness are made only for a message that some rule looks at.
+        if rules.peek().is_some() {
+            self.with_rule_message(|message| rules.for_each(|rule| rule.execute(message, consequences)));
+        }
+    }
+
+    /// Runs the one rule that a basic-ingest topic names.
+    pub(crate) fn ingest(&self, rules: &RuleSet, consequences: &mut Consequences) {
+        self.with_rule_message(|message| {
+            rules.ingest(message, consequences);
+        });
+    }
+
+    fn with_rule_message(&self, use_it: impl FnOnce(&rules::Message<'_>)) {
+        let made_up;
+        let trace_id = match self.source.trace_id {
+            Some(trace_id) => trace_id,
+            None => {
+                made_up = Uuid::new_v4().to_string();
+                &made_up
+            }
+        };
+        use_it(&rules::Message {
+            topic: self.topic.as_str(),
+            payload: self.payload,
+            client_id: self.source.client_id,
+            principal: self.source.principal,
+            source_ip: self.source.source_ip,
+            now_ms: now_ms(),
+            trace_id: Some(trace_id),
+            depth: self.depth,
+            seed: Uuid::new_v4().as_u128(),
+        });
+    }
+}
+
+/// Routes a message, then whatever rules publish because of it, and gives everything that is to be kept.
+///
+/// `route` runs the rules for one message and hands it to subscribers. What rules publish is a message of the server:
+/// no policy is asked for it.
+pub(crate) fn ripple(
+    first: &Incoming<'_>,
+    mut route: impl FnMut(&Incoming<'_>, &mut Consequences),
+) -> Transaction {
+    let mut consequences = Consequences::default();
+    route(first, &mut consequences);
+    let mut waiting = VecDeque::from(std::mem::take(&mut consequences.republishes));
+    let mut count = 0;
+    while let Some(republish) = waiting.pop_front() {
+        count += 1;
+        if count > REPUBLISHES_MAX {
+            tracing::error!(
+                target: rules::LOG_TARGET, topic = first.topic.as_str(), dropped = waiting.len() + 1,
+                reason = "rules that republish feed each other", "republished messages dropped"
+            );
+            break;
+        }
+        let Ok(topic) = TopicName::parse(&republish.topic) else {
+            // `rules` promises a topic name; a mistake there must not end a loop.
+            tracing::error!(target: rules::LOG_TARGET, topic = republish.topic, "not a topic name");
+            continue;
+        };
+        let incoming = Incoming {
+            topic,
+            payload: &republish.payload,
+            qos: republish.qos,
+            source: Source::default(),
+            depth: republish.depth,
+        };
+        route(&incoming, &mut consequences);
+        waiting.extend(consequences.republishes.drain(..));
+    }
+    consequences.transaction
+}
+
+/// Publishes a message that did not come over MQTT, on the calling thread.
+pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Published, PublishError> {
+    let refused = |reason: String| PublishError::Topic { topic: publish.topic.to_owned(), reason };
+    let topic = TopicName::parse(publish.topic).map_err(|error| refused(format!("it {error}")))?;
+    if let Topic::Reserved(reason) = topics::of_publish(publish.topic) {
+        return Err(refused(reason.to_owned()));
+    }
+    if publish.retain {
+        topics::warn_about_retain();
+    }
+    let Publish { payload, qos, source, .. } = *publish;
+    let rules = shared.rules.snapshot();
+    let mut messages = Vec::new();
+    let transaction =
+        ripple(&Incoming { topic, payload, qos, source, depth: 0 }, |incoming, consequences| {
+            match topics::of_publish(&incoming.topic) {
+                Topic::BasicIngest => incoming.ingest(&rules, consequences),
+                _ => {
+                    incoming.run_rules(rules.matching(&incoming.topic), consequences);
+                    messages.push(Message::new(incoming.topic, incoming.payload, incoming.qos));
+                }
+            }
+        });
+    // First what may be refused: then nobody has got anything yet.
+    let position = shared.store.append(transaction)?;
+    shared.post_to_all(&messages);
+    Ok(Published(shared.store.when_committed(position)))
+}
+
+pub(crate) fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rules::Republish;
+
+    #[test]
+    fn rules_that_feed_each_other_come_to_an_end() {
+        let topic = TopicName::parse("a").unwrap();
+        let first =
+            Incoming { topic, payload: b"", qos: QoS::AtMostOnce, source: Source::default(), depth: 0 };
+        let mut routed = 0;
+        ripple(&first, |incoming, consequences| {
+            routed += 1;
+            let depth = incoming.depth + 1;
+            let republish =
+                Republish { topic: "a".into(), payload: vec![], qos: QoS::AtMostOnce, retain: false, depth };
+            consequences.republishes.extend([republish.clone(), republish]);
+            consequences.transaction.entry(store::ConsumerId(1), b"x");
+        });
+        assert_eq!(routed, 1 + REPUBLISHES_MAX);
+    }
+
+    #[test]
+    fn what_rules_publish_is_routed_after_the_message_and_is_the_servers() {
+        let source = Source { client_id: Some("c"), ..Source::default() };
+        let topic = TopicName::parse("a").unwrap();
+        let first = Incoming { topic, payload: b"1", qos: QoS::AtLeastOnce, source, depth: 0 };
+        let mut seen = Vec::new();
+        let transaction = ripple(&first, |incoming, consequences| {
+            seen.push((
+                incoming.topic.as_str().to_owned(),
+                incoming.source.client_id.map(str::to_owned),
+                incoming.depth,
+            ));
+            if incoming.depth == 0 {
+                for topic in ["b", "c"] {
+                    let (payload, qos) = (vec![], QoS::AtMostOnce);
+                    consequences.republishes.push(Republish {
+                        topic: topic.into(),
+                        payload,
+                        qos,
+                        retain: false,
+                        depth: 1,
+                    });
+                }
+            }
+            consequences.transaction.entry(store::ConsumerId(1), incoming.topic.as_str());
+        });
+        let expected = [("a", Some("c"), 0), ("b", None, 1), ("c", None, 1)];
+        let expected: Vec<_> = expected
+            .map(|(topic, client, depth)| (topic.to_owned(), client.map(str::to_owned), depth))
+            .into();
+        assert_eq!(seen, expected);
+        let mut all = Transaction::new();
+        for topic in ["a", "b", "c"] {
+            all.entry(store::ConsumerId(1), topic);
+        }
+        assert_eq!(transaction, all, "everything is kept in one transaction");
+    }
+}
