@@ -20,6 +20,8 @@ enum Server {
     Refusing,
     /// Accepts, and closes at the first message.
     Dropping,
+    /// Accepts, takes messages and never acknowledges one.
+    Forgetful,
 }
 
 struct World {
@@ -30,6 +32,8 @@ struct World {
     log: Vec<(u64, String)>,
     /// Readings that the server got.
     received: Vec<(u64, String)>,
+    /// The identifiers of their packets.
+    packet_ids: Vec<u16>,
     pings: usize,
 }
 
@@ -38,7 +42,15 @@ impl World {
         let mut config = Config::new("pico_w_simple", TOPIC, 42);
         change(&mut config);
         let device = Device::new(config).expect("a valid configuration");
-        Self { device, server: Server::Well, now_ms: 0, log: vec![], received: vec![], pings: 0 }
+        Self {
+            device,
+            server: Server::Well,
+            now_ms: 0,
+            log: vec![],
+            received: vec![],
+            packet_ids: vec![],
+            pings: 0,
+        }
     }
 
     fn run_until(&mut self, end_ms: u64) {
@@ -98,7 +110,10 @@ impl World {
                 assert_eq!(publish.topic.as_str(), TOPIC);
                 let payload = String::from_utf8_lossy(publish.payload).into_owned();
                 self.received.push((self.now_ms, payload));
-                if let Some(id) = publish.packet_id {
+                self.packet_ids.extend(publish.packet_id.map(PacketId::number));
+                if let Some(id) = publish.packet_id
+                    && self.server != Server::Forgetful
+                {
                     self.answer(Packet::PubAck(id));
                 }
             }
@@ -150,6 +165,18 @@ fn qos_1_readings_count_once_they_are_acknowledged() {
     world.run_until(5_000);
     assert_eq!(world.device.delivered(), 3);
     assert_eq!(world.received.len(), 3);
+    assert_eq!(world.packet_ids, [1, 2, 3]);
+}
+
+#[test]
+fn only_its_own_puback_delivers_a_reading() {
+    let mut world = World::new(|config| config.qos = QoS::AtLeastOnce);
+    world.server = Server::Forgetful;
+    world.run_until(1_000);
+    world.answer(Packet::PubAck(PacketId::FIRST.next()));
+    assert_eq!(world.device.delivered(), 0);
+    world.answer(Packet::PubAck(PacketId::FIRST));
+    assert_eq!(world.device.delivered(), 1);
 }
 
 #[test]
@@ -247,6 +274,19 @@ fn a_server_that_drops_every_message_is_not_hammered() {
         world.run_until(600_000);
         assert!(world.opened_at().len() < 25, "{server:?}: {} attempts", world.opened_at().len());
     }
+}
+
+#[test]
+fn a_connection_that_lasted_ends_the_back_off() {
+    let mut world = World::new(|_| {});
+    world.server = Server::Unreachable;
+    world.run_until(600_000);
+    world.server = Server::Well;
+    world.run_until(900_000);
+    assert_eq!(world.device.phase(), Phase::Connected);
+    world.device.handle_closed(world.now_ms);
+    world.run_until(902_000);
+    assert_eq!(world.device.phase(), Phase::Connected, "back within the 2 s of a first failure");
 }
 
 #[test]
