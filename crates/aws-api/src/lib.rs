@@ -1,1 +1,32 @@
 //! The AWS HTTP APIs: SigV4, routes, errors, handlers.
+//!
+//! The way of a request:
+//! [`serve`] reads it under limits, `guard` turns away pages of other sites and foreign `Host`s, `dispatch` takes the
+//! signature, finds the operation with `route` in the tables of `aws-model`, checks the input there, and calls the
+//! handler under `ops/` — one file per noun. A handler makes one call into a domain crate and answers; where something
+//! changed, it waits until the change is durable and every event loop of the broker knows it. `error` is the only
+//! place that knows AWS's error names.
+//!
+//! [`Api::router`] gives an axum router with everything, own endpoints of the caller included, so that nothing is
+//! served unguarded; [`serve`] serves it. [`sigv4`] is for clients too.
+//!
+//! On loopback any well-formed signature is accepted, as every local emulator does. Who serves this on another
+//! address must verify: see [`sigv4::Claim::verify`].
+
+mod cloud;
+mod dispatch;
+mod error;
+mod guard;
+mod metrics;
+mod ops;
+mod reply;
+mod route;
+mod serve;
+pub mod sigv4;
+mod token;
+
+pub use cloud::{Api, Parts};
+pub use dispatch::{BODY_BYTES_MAX, BODY_TIMEOUT};
+pub use guard::Hosts;
+pub use ops::served_operations;
+pub use serve::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX, serve};

@@ -37,6 +37,6 @@ pub use disconnect::DisconnectReason;
 pub use limits::{Limits, Profile, QoS2Subscribe, UnknownProfile};
 pub use session::{Event, Session};
 pub use subscriptions::{FilterRefusal, Subscribed};
-pub use topics::{BasicIngest, TopicExcess, basic_ingest};
+pub use topics::{BasicIngest, TopicExcess, basic_ingest, check_topic};
 pub use violation::Violation;
 pub use will::Will;

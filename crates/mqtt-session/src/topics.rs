@@ -43,7 +43,10 @@ pub fn basic_ingest(topic: &str) -> Option<BasicIngest<'_>> {
 }
 
 /// Holds a topic or filter against the limits. `$aws/rules/NAME/` does not count [AWS iot-basic-ingest].
-pub(crate) fn check_topic(topic: &str, limits: &Limits) -> Result<(), TopicExcess> {
+///
+/// # Errors
+/// [`TopicExcess`] tells by how much it is too long.
+pub fn check_topic(topic: &str, limits: &Limits) -> Result<(), TopicExcess> {
     let counted = basic_ingest(topic).map_or(topic, |ingest| ingest.topic);
     let (bytes, bytes_max) = (counted.len(), limits.topic_bytes_max);
     if bytes > bytes_max {

@@ -1,0 +1,277 @@
+//! From an HTTP request to an operation's handler and back.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aws_model::{Operation, RequestParts, Service};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Response, header, request};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::cloud::{Cloud, Parts};
+use crate::error::ApiError;
+use crate::reply::Reply;
+use crate::route::{Asked, Route};
+use crate::sigv4::{Claim, Message, Payload};
+
+/// Largest body of a request, in bytes.
+///
+/// A PutLogEvents batch may have 1 MiB of messages; escaped as JSON they double, and with control characters in them
+/// grow sixfold.
+pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Time for a body to arrive: 8 MiB at 300 KB/s.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request whose operation is known and whose input is checked.
+pub(crate) struct Call {
+    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) operation: &'static Operation,
+    pub(crate) request_id: String,
+    /// Who signed it.
+    pub(crate) access_key_id: String,
+    pub(crate) source_ip: Option<IpAddr>,
+    /// When it came, in epoch milliseconds.
+    pub(crate) now_ms: i64,
+    /// The raw body: payloads of bytes.
+    pub(crate) body: Bytes,
+    input: Map<String, Value>,
+}
+
+impl Call {
+    /// The input as the operation's generated type.
+    pub(crate) fn typed<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
+        let input = std::mem::take(&mut self.input);
+        // The tables let through what the types do not take only if the two were not generated together.
+        serde_json::from_value(Value::Object(input)).map_err(|error| ApiError::internal(&error))
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.cloud.parts
+    }
+
+    /// Waits until a change is durable, and every event loop has taken it into account.
+    pub(crate) async fn settled<T>(&self, done: registry::Done<T>) -> Result<T, ApiError> {
+        self.committed(done.position).await?;
+        if !done.change.is_none() {
+            self.parts().broker.settle(&done.change).await;
+        }
+        Ok(done.value)
+    }
+
+    /// The same for a change of the rules.
+    pub(crate) async fn rules_settled<T>(&self, done: rules::Done<T>) -> Result<T, ApiError> {
+        self.committed(done.position).await?;
+        if done.position.is_some() {
+            self.parts().broker.rules_changed().await;
+        }
+        Ok(done.value)
+    }
+
+    /// Waits until a position of the journal is durable.
+    pub(crate) async fn committed(&self, position: Option<store::Position>) -> Result<(), ApiError> {
+        if let Some(position) = position {
+            self.parts().store.when_committed(position).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs what blocks on a thread made for that.
+    pub(crate) async fn blocking<T, E>(
+        &self,
+        work: impl FnOnce(&Parts) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        ApiError: From<E>,
+    {
+        let cloud = Arc::clone(&self.cloud);
+        match tokio::task::spawn_blocking(move || work(&cloud.parts)).await {
+            Ok(outcome) => outcome.map_err(ApiError::from),
+            Err(error) => Err(ApiError::internal(&error)),
+        }
+    }
+}
+
+/// The AWS APIs as one axum handler.
+pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) -> Response<Body> {
+    let started = Instant::now();
+    let request_id = new_request_id();
+    let (head, body) = request.into_parts();
+    let answer = answer(&cloud, &head, body, &request_id).await;
+    let (service, name) = (answer.service, answer.operation.map_or("-", |operation| operation.name));
+    let (reply, code) = match &answer.outcome {
+        Ok(reply) => (reply.clone(), ""),
+        Err(error) => (
+            error.reply(service, answer.operation, &request_id),
+            error.code_and_status(service, answer.operation).0,
+        ),
+    };
+    cloud.requests.count(service.name(), name, reply.status);
+    tracing::debug!(
+        target: "eyot::api",
+        service = service.name(), operation = name, status = reply.status, code,
+        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), %request_id, "request"
+    );
+    reply.into_response(&request_id)
+}
+
+/// What became of a request.
+struct Answer {
+    service: Service,
+    operation: Option<&'static Operation>,
+    outcome: Result<Reply, ApiError>,
+}
+
+async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_id: &str) -> Answer {
+    let headers = text_headers(&head.headers);
+    let message = Message {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        headers: &headers,
+        // The signature is read here, not verified.
+        payload: Payload::Unsigned,
+    };
+    let claim = Claim::read(&message);
+    // Nothing is read from somebody who does not sign.
+    let body = match &claim {
+        Ok(_) => collect(&head.headers, body).await,
+        Err(_) => Ok(Bytes::new()),
+    };
+    let action = body.as_ref().ok().and_then(|body| form_action(&head.headers, body));
+    let asked = Asked {
+        method: message.method,
+        path: message.path,
+        target: head.headers.get("x-amz-target").map(|target| target.to_str().unwrap_or_default()),
+        signed_for: claim.as_ref().ok().map(Claim::service),
+        action: action.as_deref(),
+    };
+    let (operation, labels) = match cloud.router.route(&asked) {
+        Route::Operation(operation, labels) => (operation, labels),
+        Route::Unknown(service) => {
+            let error = ApiError::unknown_operation("there is no such operation");
+            return Answer { service, operation: None, outcome: Err(error) };
+        }
+        Route::BadLabel(service) => {
+            let error = ApiError::invalid("the path is not UTF-8");
+            return Answer { service, operation: None, outcome: Err(error) };
+        }
+    };
+    let outcome = async {
+        let claim = claim?;
+        let body = body?;
+        let handler = cloud.handlers.get(&(operation.service, operation.name));
+        let handler = handler.ok_or_else(|| ApiError::not_implemented(operation.service, operation.name))?;
+        let header = |name: &str| {
+            headers.iter().find(|(known, _)| *known == name).map(|(_, value)| Cow::Borrowed(*value))
+        };
+        let query = parameters(message.query);
+        let input = operation.input(&RequestParts {
+            labels: &labels,
+            query: &query,
+            header: &header,
+            body: &body,
+        })?;
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        handler(Call {
+            cloud: Arc::clone(cloud),
+            operation,
+            request_id: request_id.to_owned(),
+            access_key_id: claim.access_key_id().to_owned(),
+            source_ip: peer.map(|peer| peer.0.ip()),
+            now_ms: now_ms(),
+            body,
+            input,
+        })
+        .await
+    };
+    Answer { service: operation.service, operation: Some(operation), outcome: outcome.await }
+}
+
+/// Headers as text; those that are none are never asked for.
+fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
+    headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
+}
+
+/// The whole body, within limits of size and time.
+async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        return Err(ApiError::too_large(BODY_BYTES_MAX));
+    }
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::too_large(BODY_BYTES_MAX)),
+        Ok(Err(_)) => Err(ApiError::body_broken("the request's body broke off")),
+        Err(_) => Err(ApiError::body_broken("the request's body did not arrive in time")),
+    }
+}
+
+/// The operation that a form of the query protocol names.
+fn form_action(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    if !content_type.starts_with("application/x-www-form-urlencoded") {
+        return None;
+    }
+    let form = parameters(std::str::from_utf8(body).ok()?);
+    form.into_iter().find(|(name, _)| name == "Action").map(|(_, value)| value)
+}
+
+/// Parameters of a query or form, decoded.
+pub(crate) fn parameters(text: &str) -> Vec<(String, String)> {
+    let decoded = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    text.split('&')
+        .filter(|parameter| !parameter.is_empty())
+        .map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
+
+pub(crate) fn new_request_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn parameters_are_decoded() {
+        let found = parameters("a=x%2Fy&b=1+2&flag&&c=%C3%BC");
+        let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(found, [("a", "x/y"), ("b", "1 2"), ("flag", ""), ("c", "ü")]);
+    }
+
+    #[test]
+    fn forms_name_their_action() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(form_action(&headers, b"Action=GetCallerIdentity"), None);
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8"),
+        );
+        let action = form_action(&headers, b"Action=GetCallerIdentity&Version=2011-06-15");
+        assert_eq!(action.as_deref(), Some("GetCallerIdentity"));
+        assert_eq!(form_action(&headers, b"\xff"), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! The listener: HTTP/1.1 with limits, so that slow or endless clients cost little.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+/// Connections that are served at the same time; the next ones wait in the system's queue.
+///
+/// A connection costs a few tens of KB. SDKs keep ten open per client at most.
+pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// Time for the head of a request, and how long a connection may idle between two.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Headers of a request. Browsers send about 20, SDKs 10.
+pub const HEADERS_MAX: usize = 100;
+
+/// Bytes of a request's head, and of what is read ahead of its body.
+///
+/// An MQTT topic of 256 bytes triples in percent-encoding; a session token has 1 to 2 KB, user properties 8 KB.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How long to wait after the system refused a connection, usually because there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections until `end` resolves, then lets running requests end and returns.
+///
+/// `router` is what [`Api::router`](crate::Api::router) gives. The caller bounds how long it waits for the return.
+pub async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()>) {
+    let mut end = pin!(end);
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (ending, ended) = watch::channel(false);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            () = &mut end => break,
+        };
+        let Some((stream, peer, slot)) = accepted else { continue };
+        let router = router.clone();
+        let ended = ended.clone();
+        tokio::spawn(async move {
+            connection(stream, peer, router, ended).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    drop(ended);
+    // Nobody listens when there is no connection.
+    let _ = ending.send(true);
+    ending.closed().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, slot)),
+        Err(error) => {
+            tracing::warn!(target: "eyot::api", %error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut ended: watch::Receiver<bool>) {
+    // Answers are small and written whole: waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            Ok::<_, Infallible>(call(router, request).await)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        _ = ended.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(target: "eyot::api", %peer, %error, "a connection ended early");
+    }
+}
+
+async fn call(mut router: Router, request: hyper::Request<Body>) -> hyper::Response<Body> {
+    use tower_service::Service as _;
+    match router.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
