@@ -4,17 +4,16 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::Broker;
+use aws_api::Api;
+use pki::Authority;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::config::Settings;
 use crate::failure::{Context as _, Outcome};
 use crate::ready::Ready;
 
-use super::parts::Parts;
-use super::{Names, own_endpoints};
+use super::own_endpoints;
 
 /// Threads of the runtime: requests wait for the disk more than they compute, and keys are made off these threads.
 const WORKER_THREADS: usize = 2;
@@ -30,10 +29,8 @@ impl Http {
     /// Serves the API on a listener.
     pub(super) fn start(
         listener: TcpListener,
-        parts: &Parts,
-        broker: &Arc<Broker>,
-        names: &Names,
-        settings: &Settings,
+        api_parts: aws_api::Parts,
+        authority: &Arc<Authority>,
         ready: &Ready,
     ) -> Outcome<Self> {
         let failed = || "the API cannot start".to_owned();
@@ -48,17 +45,12 @@ impl Http {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener).context(failed)?
         };
-        let router = router(parts, broker, names, settings, ready);
+        let router = Api::new(api_parts).router(own_endpoints::router(ready, authority));
         let (end, ended) = oneshot::channel();
-        let serving = runtime.spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(async {
-                // A sender that was dropped is an end as well.
-                let _ = ended.await;
-            });
-            if let Err(error) = served.await {
-                tracing::error!(target: "eyot", %error, "the API ended");
-            }
-        });
+        let serving = runtime.spawn(aws_api::serve(listener, router, async {
+            // A sender that was dropped is an end as well.
+            let _ = ended.await;
+        }));
         Ok(Self { runtime, end, serving })
     }
 
@@ -73,8 +65,4 @@ impl Http {
         }
         self.runtime.shutdown_timeout(deadline.saturating_duration_since(Instant::now()));
     }
-}
-
-fn router(parts: &Parts, _: &Arc<Broker>, _: &Names, _: &Settings, ready: &Ready) -> axum::Router {
-    own_endpoints::router(ready, &parts.authority)
 }

@@ -5,6 +5,7 @@
 
 mod home;
 mod http;
+mod metrics;
 mod names;
 mod own_endpoints;
 mod parts;
@@ -64,10 +65,11 @@ impl Cloud {
         let names = Names::of(&settings, &Machine::this());
         let home = Home::open(&settings)?;
         let mut notes = Vec::new();
-        // Before anything is opened: a port that is taken must cost nothing.
+        // Before the directory: the most usual mistake, a server that runs already, is told by its port.
         let listener = listen(SocketAddr::new(settings.api_host.0, settings.api_port), ports, &mut notes)?;
         let parts = Parts::open(&settings, &names, &home)?;
-        let broker = Arc::new(start_broker(&settings, &parts, ports, &mut notes)?);
+        let limits = limits_of(settings.limits);
+        let broker = Arc::new(start_broker(&settings, &limits, &parts, ports, &mut notes)?);
 
         let api = listener.local_addr().context(|| "the API's listener has no address".to_owned())?;
         let ready = Ready {
@@ -80,7 +82,8 @@ impl Cloud {
             ca: parts.authority.ca_path().unwrap_or_default(),
             console: None,
         };
-        let http = Http::start(listener, &parts, &broker, &names, &settings, &ready)?;
+        let api_parts = parts.for_api(&broker, limits, &names, api);
+        let http = Http::start(listener, api_parts, &parts.authority, &ready)?;
         let upkeep = Upkeep::start(&parts, &broker)?;
 
         let ready_files: Vec<PathBuf> =
@@ -143,8 +146,17 @@ impl Cloud {
     }
 }
 
+fn limits_of(profile: LimitsProfile) -> Limits {
+    match profile {
+        LimitsProfile::Aws => Limits::aws(),
+        LimitsProfile::Relaxed => Limits::relaxed(),
+        LimitsProfile::None => Limits::none(),
+    }
+}
+
 fn start_broker(
     settings: &Settings,
+    limits: &Limits,
     parts: &Parts,
     ports: PortsInUse,
     notes: &mut Vec<String>,
@@ -152,11 +164,7 @@ fn start_broker(
     let start = |port| {
         let mut config = BrokerConfig::new(SocketAddr::new(settings.device_host(), port));
         config.loops = settings.loops();
-        config.limits = match settings.limits {
-            LimitsProfile::Aws => Limits::aws(),
-            LimitsProfile::Relaxed => Limits::relaxed(),
-            LimitsProfile::None => Limits::none(),
-        };
+        config.limits = limits.clone();
         Broker::start(config, parts.for_broker())
     };
     let wanted = settings.mqtts_port;

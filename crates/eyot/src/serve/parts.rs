@@ -1,9 +1,13 @@
 //! What keeps state, opened in the order in which one needs the other.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use aws_api::Hosts;
+use broker::Broker;
 use logs::Logs;
+use mqtt_session::Limits;
 use pki::{Authority, ServerNames};
 use registry::{Identity, Registry};
 use rules::Rules;
@@ -13,8 +17,8 @@ use store::{OpenError, Store, StoreOptions};
 use crate::config::Settings;
 use crate::failure::{Context as _, Failure, Outcome};
 
-use super::Names;
 use super::home::Home;
+use super::{Names, metrics};
 
 /// Handles to everything that keeps state.
 pub(super) struct Parts {
@@ -66,6 +70,29 @@ impl Parts {
             rules: Arc::clone(&self.rules),
             store: self.store.clone(),
             identities: self.authority.server_identities(),
+        }
+    }
+
+    /// What the API works with.
+    pub(super) fn for_api(
+        &self,
+        broker: &Arc<Broker>,
+        limits: Limits,
+        names: &Names,
+        bound: SocketAddr,
+    ) -> aws_api::Parts {
+        aws_api::Parts {
+            registry: Arc::clone(&self.registry),
+            rules: Arc::clone(&self.rules),
+            logs: Arc::clone(&self.logs),
+            shadows: Arc::clone(&self.shadows),
+            broker: Arc::clone(broker),
+            authority: Arc::clone(&self.authority),
+            store: self.store.clone(),
+            limits,
+            endpoint: names.endpoint.clone(),
+            hosts: Hosts::new(bound, names.certificate()),
+            metrics: metrics::of(Arc::clone(broker)),
         }
     }
 
