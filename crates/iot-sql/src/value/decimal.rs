@@ -346,7 +346,7 @@ fn finish(negative: bool, magnitude: u128, inexact: bool, exponent: i64) -> Opti
     coefficient += u128::from(up);
     if coefficient == COEFFICIENT_END {
         coefficient /= 10;
-        exponent += 1;
+        exponent = exponent.saturating_add(1);
     }
     let first = exponent.saturating_add(digits(coefficient).into()).saturating_sub(1);
     if !(-EXPONENT_MAX..=EXPONENT_MAX).contains(&first) {
@@ -474,6 +474,8 @@ mod tests {
         for text in ["1e1000", "1e-1000", "1e99999999999999999999", "1e9223372036854775807"] {
             assert!(Decimal::parse(text).is_none(), "{text}");
         }
+        // Rounding these up adds one more to an exponent that is the largest already.
+        assert!(Decimal::parse(&format!("{}e{}", "9".repeat(35), i64::MAX)).is_none());
         assert!(decimal("1e999").times(decimal("10")).is_none());
     }
 
