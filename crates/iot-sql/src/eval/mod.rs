@@ -250,26 +250,24 @@ impl<'a> Evaluation<'a> {
                 Cow::Owned(self.made(value.unwrap_or_default())?)
             }
             Expr::Cast { value, to } => {
-                let value = operators::cast(&*self.eval(value)?, *to);
-                Cow::Owned(self.made(value.unwrap_or_default())?)
+                let value = self.read(value)?;
+                Cow::Owned(self.made(operators::cast(&value, *to).unwrap_or_default())?)
             }
             Expr::Negate(of) => {
-                let negated = self.eval(of)?.to_decimal().map(|value| self.number(value.negate()));
+                let negated = self.read(of)?.to_decimal().map(|value| self.number(value.negate()));
                 Cow::Owned(negated.unwrap_or_default())
             }
             Expr::Not(of) => {
                 Cow::Owned(self.eval(of)?.to_bool().map(|value| !value).map_or(Value::Undefined, Value::Bool))
             }
             Expr::Compare { op, left, right } => {
-                let (left, right) = (self.eval(left)?, self.eval(right)?);
-                self.budget.charge_bytes(left.weight() + right.weight())?;
+                let (left, right) = (self.read(left)?, self.read(right)?);
                 Cow::Owned(operators::compare(*op, &left, &right).map_or(Value::Undefined, Value::Bool))
             }
             Expr::Chain { head, tail } => {
                 let mut value = self.eval(head)?;
                 for (op, right) in tail {
-                    let right = self.eval(right)?;
-                    self.budget.charge_bytes(right.weight())?;
+                    let right = self.read(right)?;
                     let combined = operators::combine(self, *op, &value, &right);
                     value = Cow::Owned(self.made(combined.unwrap_or_default())?);
                 }
@@ -279,6 +277,13 @@ impl<'a> Evaluation<'a> {
                 return self.case(subject, arms, otherwise.as_deref());
             }
         })
+    }
+
+    /// Evaluates an operand that is then read as a whole, and charges for that.
+    fn read<'e>(&'e self, expr: &'e Expr) -> Result<Cow<'e, Value>, EvalError> {
+        let value = self.eval(expr)?;
+        self.budget.charge_bytes(value.weight())?;
+        Ok(value)
     }
 
     fn member<'e>(&self, of: Cow<'e, Value>, path: &[String]) -> Result<Cow<'e, Value>, EvalError> {
@@ -304,7 +309,7 @@ impl<'a> Evaluation<'a> {
             return Ok(subject);
         }
         for (when, then) in arms {
-            if operators::compare(crate::ast::CompareOp::Equal, &subject, &*self.eval(when)?) == Some(true) {
+            if operators::compare(crate::ast::CompareOp::Equal, &subject, &*self.read(when)?) == Some(true) {
                 return self.eval(then);
             }
         }

@@ -325,6 +325,21 @@ mod tests {
     }
 
     #[test]
+    fn reading_a_large_text_again_and_again_is_an_error() {
+        let payload = format!(r#"{{"big":"{}"}}"#, "1".repeat(100_000));
+        let context = Context::default();
+        let input = Input { payload: payload.as_bytes(), topic: "t", context: &context };
+        let many = |column: &str| {
+            let columns = vec![format!("{column} AS x"); 200].join(",");
+            Statement::parse(&format!("SELECT {columns}"), SqlVersion::V2016_03_23).unwrap()
+        };
+        for column in ["-big", "cast(big AS Boolean)", "CASE big WHEN big THEN 1 END"] {
+            let result = many(column).evaluate(&input);
+            assert!(matches!(result, Err(crate::EvalError::TooMuchWork { .. })), "{column}");
+        }
+    }
+
+    #[test]
     fn uuids_differ_within_one_statement() {
         let first = evaluate("newuuid()", SqlVersion::V2016_03_23);
         let pair = evaluate("newuuid() = newuuid()", SqlVersion::V2016_03_23);
