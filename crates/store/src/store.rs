@@ -106,7 +106,10 @@ impl Shared {
         tracing::error!(reason, "the store failed: nothing more is accepted until the server starts anew");
         {
             let mut queue = self.queue();
-            queue.refusal.get_or_insert(error.clone());
+            // Closing is no failure: who closes, or waits for the last to be applied, must learn of this one.
+            if !matches!(queue.refusal, Some(AppendError::Failed { .. })) {
+                queue.refusal = Some(error.clone());
+            }
             queue.appended.clear();
         }
         self.queue_changed.notify_all();

@@ -300,3 +300,16 @@ fn listeners_learn_of_the_loss_before_the_next_commit() {
     assert!(matches!(&news[0], Err(store::Lost { up_to, .. }) if *up_to == lost), "{news:?}");
     assert_eq!(news[1], Ok(kept));
 }
+
+#[test]
+fn a_failure_while_closing_is_told_to_who_closes_and_to_who_waits() {
+    let disk = SimDisk::new(1);
+    let (store, _numbers) = open(&disk, &mut Random::new(1)).unwrap();
+    let mut transaction = Transaction::new();
+    transaction.entry(COUNTER, 1_u64.to_le_bytes());
+    store.commit(transaction).wait().unwrap();
+    // The checkpoint that closing makes is the first to sync again.
+    disk.fail_sync_after(0);
+    assert!(matches!(store.close(), Err(AppendError::Failed { .. })));
+    assert!(matches!(store.wait_applied(Position(u64::MAX)), Err(AppendError::Failed { .. })));
+}
