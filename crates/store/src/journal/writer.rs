@@ -124,11 +124,19 @@ impl JournalWriter {
         Ok(Current { file, path, size: HEADER_BYTES as u64 })
     }
 
-    /// Removes a segment that got no records.
+    /// Removes the file of a segment that got no records.
     fn remove_segment(&self, path: &Path) -> io::Result<()> {
         self.disk.remove_file(path)?;
-        self.segments().retain(|segment| segment.path != path);
         self.disk.sync_dir(&self.dir)
+    }
+
+    /// Takes the last segment off the list, unless it is the only one: that one stays, because it holds the position,
+    /// and recovery takes an empty one for what it is.
+    ///
+    /// In one step, before the file goes: a checkpoint may be dropping the others at this moment.
+    fn forget_last(&self) -> bool {
+        let mut segments = self.segments();
+        segments.len() > 1 && segments.pop().is_some()
     }
 
     fn segments(&self) -> MutexGuard<'_, Vec<Segment>> {
@@ -141,8 +149,7 @@ impl JournalWriter {
         if !is_disk_full(&error) {
             return WriteError::Fatal(error);
         }
-        // The only segment stays, because it holds the position: recovery takes an empty one for what it is.
-        let undone = if current.size == HEADER_BYTES as u64 && self.segments().len() > 1 {
+        let undone = if current.size == HEADER_BYTES as u64 && self.forget_last() {
             self.remove_segment(&current.path)
         } else {
             current.file.set_size(current.size).and_then(|()| current.file.sync_data())
