@@ -156,7 +156,8 @@ impl Client {
             ..self.context(now_ms() / 1000)
         };
         let decide = |action, resource| sentence(&self.principal.policies.decide(action, resource, &context));
-        decide(Action::Connect, Resource::client(&self.who.client_id))?;
+        decide(Action::Connect, Resource::client(&self.who.client_id))
+            .map_err(|reason| format!("iot:Connect is not allowed: {reason}"))?;
         let (Some(topic), Some(resource)) = (will_topic, will_resource) else { return Ok(()) };
         if let Topic::Reserved(reason) = topics::of_publish(&topic) {
             return Err(format!("the will's topic `{topic}` cannot be published to: {reason}"));
