@@ -68,7 +68,7 @@ pub fn parse_certificate(input: &[u8]) -> Result<CertificateInfo, ReadError> {
             X509Version::V1 => 1,
             X509Version::V2 => 2,
             X509Version::V3 => 3,
-            X509Version(other) => other + 1,
+            X509Version(other) => other.saturating_add(1),
         },
         is_authority: x509.is_ca(),
         spki: start..start + spki.raw.len(),
