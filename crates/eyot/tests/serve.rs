@@ -9,6 +9,14 @@ use std::path::Path;
 use serde_json::Value;
 use support::{Server, fail, run, succeed, text};
 
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+}
+
 #[test]
 fn it_says_when_it_is_ready_and_drains_when_told() {
     let parent = tempfile::tempdir().expect("a temporary directory");
@@ -25,7 +33,6 @@ fn it_says_when_it_is_ready_and_drains_when_told() {
         serde_json::from_slice(&std::fs::read(dir.join("ready.json")).expect("there")).expect("JSON");
     assert_eq!(beside, ready);
     assert!(server.introduction.contains(&server.api_url()), "{}", server.introduction);
-    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("ca")), 0o700);
 
@@ -99,8 +106,7 @@ fn a_device_is_provisioned_connects_and_its_readings_are_read() {
             assert!(keys.join(file).is_file(), "{file}");
         }
         for key in ["private.pem.key", "private.der"] {
-            let mode = std::fs::metadata(keys.join(key)).expect("there").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600, "{key}");
+            assert_eq!(mode(&keys.join(key)), 0o600, "{key}");
         }
         let again: Value = serde_json::from_str(&succeed(&provision)).expect("JSON");
         assert_eq!(again["certificateReused"], true);
@@ -128,9 +134,18 @@ fn a_device_is_provisioned_connects_and_its_readings_are_read() {
     let error = fail(&["logs", "tail", "absent", "--data-dir", dir_text]);
     assert!(error.contains("ResourceNotFoundException") && error.contains("create-log-group"), "{error}");
 
-    let findings = succeed(&["doctor", "--data-dir", dir_text, "--json"]);
-    let findings: Value = serde_json::from_str(&findings).expect("JSON");
+    let doctor = ["doctor", "--data-dir", dir_text];
+    set_mode(&dir, 0o755);
+    assert!(text(&run(&doctor).stdout).contains("chmod 700"));
+    set_mode(&dir, 0o700);
+    let findings: Value = serde_json::from_str(&succeed(&[&doctor[..], &["--json"]].concat())).expect("JSON");
     assert_eq!(findings["ok"], true, "{findings}");
+    let believed = findings["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .filter(|check| check["subject"] == "certificate");
+    assert_eq!(believed.count(), 1, "the running server's certificate: {findings}");
     server.stop();
 }
 

@@ -15,14 +15,14 @@ use crate::device::{Happening, Identity, Simulation};
 use crate::directory::TemporaryDir;
 use crate::duration::HumanDuration;
 use crate::failure::{Context as _, Failure, Outcome};
-use crate::provision::telemetry_topic;
+use crate::provision::{GROUP, telemetry_topic};
 use crate::serve::{Cloud, PortsInUse, Stop};
 use crate::terminal::{Paint, say};
 use crate::wall_clock;
 
 use super::logs::NewEvents;
 use event_line::EventLine;
-use steps::{GROUP, THING};
+use steps::THING;
 
 /// How often the log group is looked at: an event should seem to appear at once.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
@@ -174,7 +174,7 @@ fn invite() -> Outcome {
     let paint = Paint::stdout();
     say!("")?;
     say!(
-        "{} run `eyot serve --lan`, then `eyot provision {THING} --out keys`, and copy keys/*.der and the post's main.py to it (see README, \"A real board\")",
+        "{} run `eyot serve --lan`, `eyot provision {THING} --telemetry --out keys`, and copy keys/*.der and the post's main.py to it (README, \"A real board\")",
         paint.bold("connect your real board:")
     )?;
     say!("")

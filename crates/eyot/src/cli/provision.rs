@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::client::{Api, ServerArgs};
 use crate::failure::{Failure, Outcome};
-use crate::provision::{self, Check, DeviceFiles, KeySource, Plan, PolicyChoice, Provisioned, Verdict};
+use crate::provision::{
+    self, Check, DeviceFiles, GROUP, KeySource, Plan, PolicyChoice, Provisioned, RULE, Verdict,
+};
 use crate::terminal::{Paint, say, say_json};
 
 /// Make all that a device needs: thing, keys, certificate, policy, and files for the board
@@ -16,7 +18,7 @@ use crate::terminal::{Paint, say, say_json};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  eyot provision pico_w_simple --out keys
+  eyot provision pico_w_simple --telemetry --out keys
   eyot provision pump-7 --policy only-telemetry.json --key-type p256
   eyot provision pump-8 --csr pump-8.csr
   eyot provision pico_w_simple --endpoint-url https://iot.eu-central-1.amazonaws.com")]
@@ -36,6 +38,9 @@ pub(super) struct Provision {
     /// Kind of key: rsa is made by the service, p256 here
     #[arg(long, value_enum, value_name = "TYPE", default_value = "rsa")]
     key_type: KeyType,
+    /// Make the post's rule `telemetry` and its log group as well, unless they are there
+    #[arg(long)]
+    telemetry: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -54,6 +59,11 @@ enum KeyType {
 impl Provision {
     pub(super) fn run(self) -> Outcome {
         let api = Api::of(&self.server)?;
+        if self.telemetry && api.target().is_aws() {
+            return Err(Failure::new("the rule is not made on AWS")
+                .why("there its action needs an IAM role that may write to CloudWatch Logs")
+                .advice("make it in the console, as the post does: Message routing, Rules"));
+        }
         let keys = match (self.csr, self.key_type) {
             (Some(path), _) => KeySource::Request(path),
             (None, KeyType::Rsa) => KeySource::Rsa,
@@ -65,7 +75,18 @@ impl Provision {
             policy: self.policy.map_or(PolicyChoice::AllowAll, PolicyChoice::File),
             keys,
         };
-        let made = provision::provision(&api, &plan)?;
+        let mut made = provision::provision(&api, &plan)?;
+        // An existing rule stays as it is: its owner may have changed it.
+        if !api.target().is_aws() && !api.has_topic_rule(RULE)? {
+            if self.telemetry {
+                provision::ensure_telemetry(&api, &made.thing_arn)?;
+            } else {
+                made.notes.push(format!(
+                    "there is no rule `{RULE}` yet, so what is published to {} goes nowhere: --telemetry makes it, and the log group `{GROUP}`",
+                    made.connection.topic
+                ));
+            }
+        }
         if self.json {
             say_json(&as_json(&plan, &made))?;
         } else {

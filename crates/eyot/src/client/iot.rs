@@ -153,6 +153,16 @@ impl Api {
         member(&answer, OPERATION, "endpointAddress")
     }
 
+    /// GetTopicRule: whether there is one. For a rule that is not there AWS says that access is denied.
+    pub(crate) fn has_topic_rule(&self, rule: &str) -> Result<bool, CallError> {
+        let path = format!("/rules/{}", encoded(rule));
+        match self.iot("GetTopicRule", "GET", path, vec![], vec![], None) {
+            Ok(_) => Ok(true),
+            Err(CallError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// CreateTopicRule, or ReplaceTopicRule when it exists: afterwards it is as given.
     pub(crate) fn put_topic_rule(&self, rule: &str, payload: &Value) -> Result<(), CallError> {
         let path = format!("/rules/{}", encoded(rule));

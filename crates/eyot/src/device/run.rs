@@ -80,6 +80,8 @@ impl<'a> Run<'a> {
     }
 
     fn carry_out(&mut self, action: Action, out: &[u8]) -> Outcome {
+        // The CONNACK is told before what it leads to.
+        self.tell_phase()?;
         match action {
             Action::OpenTransport => {
                 (self.tell)(Happening::Connecting(self.simulation.endpoint.clone()))?;

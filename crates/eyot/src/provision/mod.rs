@@ -6,10 +6,9 @@
 mod checks;
 mod files;
 mod policy;
+mod telemetry;
 
 use std::path::{Path, PathBuf};
-
-use serde_json::json;
 
 use crate::client::{Api, CallError, NewCertificate, amazon_roots};
 use crate::failure::{Context as _, Failure, Outcome};
@@ -17,17 +16,10 @@ use crate::failure::{Context as _, Failure, Outcome};
 pub(crate) use checks::{Check, Verdict};
 pub(crate) use files::*;
 pub(crate) use policy::PolicyChoice;
+pub(crate) use telemetry::{GROUP, RULE, ensure_telemetry, telemetry_topic};
 
 /// MQTT over mutual TLS, everywhere.
 pub(crate) const MQTTS_PORT: u16 = 8883;
-
-/// The rule that the post's device publishes to, by basic ingest.
-pub(crate) const TELEMETRY_RULE: &str = "telemetry";
-
-/// The topic of a device of the post. Basic ingest: the rule runs, nobody else receives.
-pub(crate) fn telemetry_topic(client_id: &str) -> String {
-    format!("$aws/rules/{TELEMETRY_RULE}/{client_id}")
-}
 
 /// What is to be made.
 #[derive(Debug)]
@@ -203,18 +195,6 @@ fn mqtts_port(api: &Api) -> Result<u16, CallError> {
         return Ok(MQTTS_PORT);
     }
     Ok(api.ready()?.mqtts.map_or(MQTTS_PORT, |address| address.port()))
-}
-
-/// The post's rule: what it selects, and the log group it goes to.
-pub(crate) fn telemetry_rule(group: &str, account: &str) -> serde_json::Value {
-    json!({
-        "sql": "SELECT *, topic() as device_id, timestamp() AS received_at",
-        "awsIotSqlVersion": "2016-03-23",
-        "actions": [{ "cloudwatchLogs": {
-            "logGroupName": group,
-            "roleArn": format!("arn:aws:iam::{account}:role/eyot-demo"),
-        }}],
-    })
 }
 
 /// Where `eyot provision THING` writes when it is not told: `THING-keys` beside the caller.

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use crate::client::Api;
 use crate::failure::{Failure, Outcome};
-use crate::provision::{self, DeviceFiles, KeySource, Plan, PolicyChoice, TELEMETRY_RULE, Verdict};
+use crate::provision::{
+    self, DeviceFiles, GROUP, KeySource, Plan, PolicyChoice, RULE, Verdict, ensure_telemetry,
+};
 use crate::terminal::{Paint, say};
 
 /// The post's thing.
 pub(super) const THING: &str = "pico_w_simple";
-/// The post's log group.
-pub(super) const GROUP: &str = "iot-core-telemetry";
 
 /// Makes log group, thing with classic shadow, keys and certificate, policy, attachments and rule.
 pub(super) fn run(api: &Api, dir: &Path) -> Outcome<DeviceFiles> {
@@ -35,9 +35,7 @@ pub(super) fn run(api: &Api, dir: &Path) -> Outcome<DeviceFiles> {
         }
     }
 
-    let account = made.thing_arn.split(':').nth(4).unwrap_or_default();
-    let rule = provision::telemetry_rule(GROUP, account);
-    api.put_topic_rule(TELEMETRY_RULE, &rule)?;
-    done(&format!("rule {TELEMETRY_RULE}: {} → {GROUP}", rule["sql"].as_str().unwrap_or_default()))?;
+    let sql = ensure_telemetry(api, &made.thing_arn)?;
+    done(&format!("rule {RULE}: {sql} → {GROUP}"))?;
     Ok(files)
 }

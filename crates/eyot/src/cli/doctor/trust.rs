@@ -19,12 +19,23 @@ pub(super) fn certificates(dir: &Path, settings: &Settings, running: Option<&Rea
     let mut findings = vec![authority(&path, &pem)];
     if let Some(port) = running.and_then(|ready| ready.mqtts).map(|address| address.port()) {
         let names = Names::of(settings, &Machine::this());
-        // Addresses of the network answer only when the server listens there.
-        let lan = running.and_then(|ready| ready.mqtts).is_some_and(|address| !address.ip().is_loopback());
         let mut hosts = vec!["localhost".to_owned()];
-        hosts.extend(names.lan.iter().filter(|_| lan).map(ToString::to_string));
-        if !hosts.contains(&names.endpoint) {
-            hosts.push(names.endpoint.clone());
+        if running.and_then(|ready| ready.mqtts).is_some_and(|address| address.ip().is_loopback())
+            && settings.lan
+        {
+            findings.push(Finding::bad(
+                "network",
+                format!("the server listens on port {port} of this machine alone"),
+                "start it with --lan",
+            ));
+        } else {
+            hosts.extend(names.lan.iter().map(ToString::to_string));
+            hosts.extend(
+                [names.endpoint]
+                    .into_iter()
+                    .filter(|host| !names.lan.iter().any(|ip| ip.to_string() == *host)),
+            );
+            hosts.dedup();
         }
         findings.extend(hosts.into_iter().map(|host| server_certificate(Endpoint { host, port }, &pem)));
     }
