@@ -38,6 +38,9 @@ impl Logs {
     ) -> Result<(), LogsError> {
         let group = self.named_group(group)?;
         check_message(message)?;
+        if message.is_empty() {
+            return Err(LogsError::invalid("The log event has no message."));
+        }
         match time_verdict(timestamp_ms, group.expired_before_ms(now_ms), now_ms) {
             TimeVerdict::Accepted => {}
             TimeVerdict::TooNew => {
@@ -165,13 +168,13 @@ fn check_batch(
         )));
     }
     let mut bytes = 0;
-    for event in &events {
+    for (event, number) in events.iter().zip(1..) {
         check_message(&event.message)?;
         if event.message.is_empty() {
-            return Err(LogsError::invalid(
-                "1 validation error detected: Value '' at 'logEvents.1.member.message' failed to satisfy constraint: \
-                 Member must have length greater than or equal to 1",
-            ));
+            return Err(LogsError::invalid(format!(
+                "1 validation error detected: Value '' at 'logEvents.{number}.member.message' failed to satisfy \
+                 constraint: Member must have length greater than or equal to 1"
+            )));
         }
         bytes += event.message.len() as u64 + EVENT_OVERHEAD_BYTES;
     }
@@ -355,6 +358,10 @@ mod tests {
             check_batch(more, 0, NOW).unwrap_err().to_string(),
             "Upload too large: 1048603 bytes exceeds limit of 1048576"
         );
+        let mut empty = events(&[NOW, NOW]);
+        empty[1].message.clear();
+        let refusal = check_batch(empty, 0, NOW).unwrap_err().to_string();
+        assert!(refusal.contains("'logEvents.2.member.message'"), "{refusal}");
         assert!(check_batch(Vec::new(), 0, NOW).is_err());
         assert!(check_batch(events(&vec![NOW; 10_001]), 0, NOW).is_err());
         assert!(check_batch(events(&vec![NOW; 10_000]), 0, NOW).is_ok());

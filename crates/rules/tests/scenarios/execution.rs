@@ -196,3 +196,14 @@ fn no_two_uuids_of_a_message_are_equal() {
         messages.iter().flat_map(|message| message.split(' ')).collect();
     assert_eq!(uuids.len(), 4, "{messages:?}");
 }
+
+/// [AWS CloudWatch Logs, PutLogEvents] A message has at least one character.
+#[test]
+fn an_empty_message_is_no_log_event() {
+    let island = Island::in_memory();
+    island.group("g");
+    island.rule("raw", json!({"sql": "SELECT *", "actions": [to_group("g")]}));
+    let failures = failed(&island.publish("$aws/rules/raw/a", ""));
+    assert_eq!(failures, ["CloudwatchLogsAction g: The log event has no message."]);
+    assert_eq!(island.events("g"), [""; 0]);
+}
