@@ -1,5 +1,7 @@
 //! Requests to inputs: what is collected from where, and what is refused in which words.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::borrow::Cow;
 
 use aws_model::{InputError, RequestParts, Service};

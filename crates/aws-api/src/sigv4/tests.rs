@@ -161,6 +161,7 @@ fn malformed_claims_are_told_from_missing_ones() {
     for date in ["20260102T000000Z", "yesterday", ""] {
         assert!(matches!(read(&whole, date), Err(SignatureError::Incomplete(_))), "{date}");
     }
-    let message = get(&[("Authorization", &whole)], "/", "");
+    let undated = [("Authorization", whole.as_str())];
+    let message = get(&undated, "/", "");
     assert!(matches!(Claim::read(&message), Err(SignatureError::Incomplete(_))), "no date");
 }
