@@ -25,8 +25,7 @@ pub(crate) enum LogFormat {
 
 /// Starts logging. `quieter` is the default filter of commands that are not the server.
 pub(crate) fn start(format: LogFormat, default_filter: Option<&str>) {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new(default_filter.unwrap_or(DEFAULT_FILTER)));
+    let filter = filter(default_filter.unwrap_or(DEFAULT_FILTER));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber in one process can only be a test's: the first one stays.
     let _ = match format {
@@ -36,4 +35,15 @@ pub(crate) fn start(format: LogFormat, default_filter: Option<&str>) {
             builder.with_ansi(coloured).with_target(true).compact().try_init()
         }
     };
+}
+
+/// The one that was asked for; a mistake in it must not make the server silent.
+fn filter(default: &str) -> EnvFilter {
+    let Some(given) = std::env::var(FILTER_VARIABLE).ok().filter(|given| !given.is_empty()) else {
+        return EnvFilter::new(default);
+    };
+    EnvFilter::try_new(&given).unwrap_or_else(|error| {
+        eprintln!("warning: {FILTER_VARIABLE}={given} is no filter, so it is ignored: {error}");
+        EnvFilter::new(default)
+    })
 }

@@ -5,6 +5,7 @@ mod support;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use support::{Server, fail, run, succeed, text};
@@ -175,6 +176,33 @@ fn a_policy_that_does_not_fit_is_found_out_before_the_board_is_flashed() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("IMPLICIT_DENY"), "{}", text(&output.stderr));
     server.stop();
+}
+
+#[test]
+fn a_device_may_keep_its_own_key() {
+    let parent = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| parent.path().join(name).to_str().expect("text").to_owned();
+    let openssl = |arguments: &str| {
+        let status = Command::new("openssl").args(arguments.split(' ')).current_dir(parent.path()).output();
+        assert!(status.expect("openssl runs").status.success(), "{arguments}");
+    };
+    openssl("ecparam -name secp384r1 -genkey -out own.key");
+    openssl("req -new -key own.key -out own.csr -subj /CN=ignored");
+    let server = Server::start(&parent.path().join("data"), &[]);
+    let url = server.api_url();
+    let csr = path("own.csr");
+    let keys = path("keys");
+    let provision = ["provision", "own-key", "--csr", &csr, "--out", &keys, "--endpoint-url", &url];
+    let shown = succeed(&provision);
+    assert!(shown.contains("there is no rule `telemetry`"), "{shown}");
+    assert!(!parent.path().join("keys/private.der").exists(), "it never had the key");
+    succeed(&["keys", "to-der", &path("keys/certificate.pem.crt"), &path("own.key"), "--out", &keys]);
+    succeed(&["device", "own-key", "--keys", &keys, "--count", "1", "--qos", "1"]);
+
+    let error = fail(&provision);
+    assert!(error.contains("in the way"), "a certificate is not overwritten: {error}");
+    let log = server.stop();
+    assert!(log.contains("RuleNotFound"), "readings without a rule are told: {log}");
 }
 
 #[test]

@@ -87,6 +87,9 @@ impl Demo {
         say!("  AWS API     {url}")?;
         let endpoint = cloud.device_endpoint();
         say!("  MQTT, TLS   {endpoint}")?;
+        if self.messages.is_none() {
+            say!("  look        aws --endpoint-url {url} logs tail {GROUP} --follow")?;
+        }
         for note in cloud.notes() {
             say!("  {} {note}", paint.yellow("!"))?;
         }
