@@ -26,7 +26,7 @@ pub const RULE_ACTIONS_MAX: usize = 10;
 pub struct Done<T> {
     /// What the operation gives.
     pub value: T,
-    /// When the change is durable; `None` when nothing changed.
+    /// When what `value` says is durable; `None` when it has been since the rules were loaded.
     pub position: Option<Position>,
 }
 
@@ -58,8 +58,9 @@ pub struct Page<T> {
 pub struct Rules {
     store: Store,
     surroundings: Arc<Surroundings>,
-    /// Held while a change is checked, appended and put into `current`, so that the journal has the same order.
-    changing: Mutex<()>,
+    /// Where the last change ends: what `current` says is durable when that is. Held while a change is checked,
+    /// appended and put into `current`, so that the journal has the same order.
+    changing: Mutex<Position>,
     current: RwLock<Arc<RuleSet>>,
     /// The store lost something (a full disk): `current` may have what the disk does not.
     stale: Arc<AtomicBool>,
@@ -123,12 +124,13 @@ impl Rules {
     /// # Errors
     /// [`RuleError::NoSuchRule`]; what a client is told then is the API's decision.
     pub fn delete(&self, name: &str) -> Result<Done<()>, RuleError> {
-        let _changing = self.begin_change()?;
+        let mut last = self.begin_change()?;
         let before = self.snapshot();
         known(&before.rules, name)?;
         let mut transaction = Transaction::new();
         transaction.delete(RULES, name);
         let position = self.store.append(transaction)?;
+        *last = position;
         let mut rules = before.rules.clone();
         rules.remove(name);
         self.publish(&before, rules);
@@ -194,12 +196,16 @@ impl Rules {
         &self,
         make: impl FnOnce(&BTreeMap<String, Arc<Rule>>) -> Result<Option<Rule>, RuleError>,
     ) -> Result<Done<()>, RuleError> {
-        let _changing = self.begin_change()?;
+        let mut last = self.begin_change()?;
         let before = self.snapshot();
-        let Some(rule) = make(&before.rules)? else { return Ok(Done { value: (), position: None }) };
+        let Some(rule) = make(&before.rules)? else {
+            // The change that made it so may still be on its way.
+            return Ok(Done { value: (), position: (*last != Position::NONE).then_some(*last) });
+        };
         let mut transaction = Transaction::new();
         transaction.put(RULES, rule.name(), rule.to_record());
         let position = self.store.append(transaction)?;
+        *last = position;
         let mut rules = before.rules.clone();
         rules.insert(rule.name().to_owned(), Arc::new(rule));
         self.publish(&before, rules);
@@ -208,20 +214,23 @@ impl Rules {
 
     /// Locks out other changes. After the store has lost some, the rules are first read again, so that a change that
     /// was answered with an error is not built upon.
-    fn begin_change(&self) -> Result<MutexGuard<'_, ()>, RuleError> {
-        let guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+    fn begin_change(&self) -> Result<MutexGuard<'_, Position>, RuleError> {
+        let mut last = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.stale.swap(false, Ordering::AcqRel) {
-            let reread = self.reread();
+            let reread = self.reread(*last);
             if reread.is_err() {
                 self.stale.store(true, Ordering::Release);
             }
             reread?;
+            *last = Position::NONE;
         }
-        Ok(guard)
+        Ok(last)
     }
 
-    fn reread(&self) -> Result<(), RuleError> {
-        self.store.wait_applied(self.store.committed())?;
+    fn reread(&self, last: Position) -> Result<(), RuleError> {
+        // The last change may have come after the loss: it must not be taken for lost because it is not written yet.
+        let settled = self.store.when_committed(last).wait().unwrap_or_else(|_| self.store.committed());
+        self.store.wait_applied(settled)?;
         let mut rules =
             stored(&self.store, &self.surroundings).map_err(|error| RuleError::Reread(error.to_string()))?;
         let before = self.snapshot();
