@@ -272,7 +272,7 @@ fn read_file(path: &Path) -> Outcome<Given> {
         Err(error) => return Err(Failure::new(format!("cannot read `{}`", path.display())).because(&error)),
     };
     let given: Given =
-        toml::from_str(&text).context(|| format!("`{}` is not a file of settings", path.display()))?;
+        toml::from_str(&text).context(|| format!("cannot use the settings in `{}`", path.display()))?;
     if given.data_dir.is_some() {
         return Err(Failure::new(format!("`{}` sets data-dir", path.display()))
             .why("the file lies in the data directory, so it cannot say where that is")

@@ -59,7 +59,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         for why in &self.why {
-            write!(f, "\n  why: {why}")?;
+            // Some reasons are drawings of several lines.
+            write!(f, "\n  why: {}", why.trim_end().replace('\n', "\n       "))?;
         }
         for advice in &self.advice {
             write!(f, "\n  try: {advice}")?;
@@ -83,6 +84,12 @@ impl<T, E: Error + 'static> Context<T> for Result<T, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_of_several_lines_stay_together() {
+        let failure = Failure::new("no").why("line 1\n  ^ here\n");
+        assert_eq!(failure.to_string(), "no\n  why: line 1\n         ^ here");
+    }
 
     #[test]
     fn what_why_and_what_to_do_stand_on_their_own_lines() {

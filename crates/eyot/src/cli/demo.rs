@@ -88,7 +88,7 @@ impl Demo {
         let endpoint = cloud.device_endpoint();
         say!("  MQTT, TLS   {endpoint}")?;
         if self.messages.is_none() {
-            say!("  look        aws --endpoint-url {url} logs tail {GROUP} --follow")?;
+            say!("  look too    eyot logs tail {GROUP} --follow --endpoint-url {url}")?;
         }
         for note in cloud.notes() {
             say!("  {} {note}", paint.yellow("!"))?;
