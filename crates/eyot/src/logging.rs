@@ -11,7 +11,7 @@ pub(crate) const FILTER_VARIABLE: &str = "EYOT_LOG";
 
 /// What is shown without it: that the server started and drains, and every refusal with its reason
 /// (`eyot::connect`, `eyot::authorize`, `eyot::rules` warn); nothing per message.
-const DEFAULT_FILTER: &str = "warn,eyot=info,eyot::connect=warn,eyot::authorize=warn,eyot::rules=warn";
+const DEFAULT_FILTER: &str = "warn,eyot=info";
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
