@@ -242,7 +242,8 @@ def test_a_slow_reader_does_not_stop_the_others(server, sender, receiver):
 
 def test_mosquitto_sub_receives_what_paho_publishes(server, sender, receiver):
     listener = subprocess.Popen(
-        ["mosquitto_sub", "-h", "localhost", "-p", str(server.mqtts_port), "--cafile", server.ca_path,
+        # stdbuf: into a pipe, mosquitto_sub would keep its lines to itself until the end.
+        ["stdbuf", "-oL", "mosquitto_sub", "-h", "localhost", "-p", str(server.mqtts_port), "--cafile", server.ca_path,
          "--cert", receiver.certificate, "--key", receiver.key, "-i", "mosquitto", "-t", "mosquitto/+/t", "-q", "1",
          "-C", "2", "-W", "30", "-v", "-V", "mqttv311", "-d"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

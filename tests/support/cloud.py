@@ -127,10 +127,10 @@ def log_rule(sql, group, **extra):
     return {"sql": sql, "awsIotSqlVersion": "2016-03-23", "actions": actions} | extra
 
 
-def refused(code, status, call, *arguments, text=None, **parameters):
+def refused(code, status, call, /, *, text=None, **parameters):
     """Asserts that the call is refused with this code and status (and text: exact, or a compiled pattern)."""
     with pytest.raises(ClientError) as caught:
-        call(*arguments, **parameters)
+        call(**parameters)
     response = caught.value.response
     found = response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
     assert found == (code, status), response["Error"]
