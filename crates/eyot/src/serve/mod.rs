@@ -9,6 +9,7 @@ mod metrics;
 mod names;
 mod own_endpoints;
 mod parts;
+mod steady_clock;
 mod stop;
 mod upkeep;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use broker::Broker;
 
@@ -11,8 +11,9 @@ use crate::wall_clock;
 
 use super::Stop;
 use super::parts::Parts;
+use super::steady_clock::SteadyClock;
 
-/// How often: expired log events wait at most so long for their removal, and a certificate has 30 days.
+/// How often: expired log events wait about so long for their removal, and a certificate has 30 days.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// A thread that removes expired log events and renews the server certificates.
@@ -28,10 +29,13 @@ impl Upkeep {
         let (told, logs, authority, broker) =
             (stop.clone(), Arc::clone(&parts.logs), Arc::clone(&parts.authority), Arc::clone(broker));
         let run = move || {
-            loop {
-                logs.enforce_retention(wall_clock::now_ms());
-                if told.wait_for(PAUSE) {
-                    return;
+            let mut clock = SteadyClock::watch(Instant::now(), wall_clock::now_ms());
+            while !told.wait_for(PAUSE) {
+                let now_ms = wall_clock::now_ms();
+                match clock.look(Instant::now(), now_ms) {
+                    Ok(()) => logs.enforce_retention(now_ms),
+                    Err(jump_ms) => tracing::warn!(target: "eyot", jump_ms,
+                        "the clock has jumped: expired log events are removed when it has been steady for an hour"),
                 }
                 renew(&authority, &broker);
             }
