@@ -7,10 +7,10 @@ use crate::shared::Shared;
 use crate::transport::{Transport, seal_out};
 use mio::net::TcpStream;
 use mqtt_session::{Accepted, Session};
-use mqtt_wire::Packet;
+use mqtt_wire::{ConnAck, ConnectReturnCode, DecodeError, Packet};
 use pki::CertificateId;
 use rustls::{AlertDescription, HandshakeKind, ServerConnection};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +19,9 @@ use std::time::Instant;
 ///
 /// Anybody can make a certificate and come this far.
 const STRANGER_CONNECT_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of a CONNACK of MQTT 3.1.1.
+const CONNACK_BYTES: usize = 4;
 
 /// A client that has connected, on its way to its loop.
 pub(crate) struct Arrival {
@@ -178,6 +181,9 @@ impl Unfinished {
                 }
                 Ok(None) => {}
                 Err(error) => {
+                    if matches!(error, DecodeError::UnsupportedProtocolLevel { .. }) {
+                        self.answer_protocol_level();
+                    }
                     let reason = format!("what came instead of CONNECT is not MQTT 3.1.1: {error}");
                     return Err(self.refusal(Stage::Connect, reason));
                 }
@@ -188,6 +194,16 @@ impl Unfinished {
             // More may wait in the socket behind what rustls had to give first.
             self.feed_tls()?;
         }
+    }
+
+    /// [MQTT311 3.1.2-2] A client of another version, MQTT 5 mostly, learns that it is the version.
+    fn answer_protocol_level(&mut self) {
+        let code = ConnectReturnCode::UnacceptableProtocolVersion;
+        let mut answer = [0; CONNACK_BYTES];
+        let encoded = Packet::ConnAck(ConnAck { session_present: false, code }).encode(&mut answer);
+        debug_assert_eq!(encoded, Ok(CONNACK_BYTES));
+        // Sealed into rustls' buffer; `close` sends it. If it does not fit, the closed connection says enough.
+        let _ = self.tls.writer().write_all(&answer);
     }
 
     fn decide(

@@ -9,7 +9,8 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 use support::{
-    ALLOW_ALL, Client, Cloud, Device, Options, PATIENCE, Setup, TlsSetup, ca_pem, logged, never_logged, until,
+    ALLOW_ALL, Client, Cloud, Device, Options, PATIENCE, Received, Setup, TlsSetup, ca_pem, logged,
+    never_logged, until,
 };
 
 #[test]
@@ -241,6 +242,19 @@ fn what_is_not_tls_or_not_connect_is_told_and_hung_up_on() {
     client.expect_closed();
     logged(&["eyot::connect", &device.id.to_string(), "not MQTT 3.1.1"]);
     cloud.connect(&device).ping();
+}
+
+#[test]
+fn a_client_of_mqtt_5_learns_that_its_version_is_the_reason() {
+    let cloud = Cloud::start();
+    let device = cloud.device(ALLOW_ALL);
+    let mut client = Client::dial(cloud.broker.mqtts_addr(), &device.tls()).unwrap();
+    // CONNECT of level 5: clean start, keep-alive 60, no properties, client id "a".
+    client.send_bytes(b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x01a").unwrap();
+    // [MQTT311 3.1.2-2] Return code 1: unacceptable protocol version.
+    assert_eq!(client.receive(), Received::ConnAck(vec![0x20, 2, 0, 1]));
+    client.expect_closed();
+    logged(&["eyot::connect", &device.id.to_string(), "level 5"]);
 }
 
 #[test]
