@@ -115,6 +115,9 @@ impl Broker {
     /// Resolves when every loop decides by the registry's present state, and sessions of certificates that left
     /// ACTIVE are closed.
     pub fn settle(&self, change: &Change) -> Settled {
+        if change.is_none() {
+            return Settled::after(0).0;
+        }
         let dropped: Arc<[_]> = change.dropped.clone().into();
         self.tell_all(|ticket| Mail::RegistryChanged { dropped: Arc::clone(&dropped), ticket })
     }

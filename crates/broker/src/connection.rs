@@ -75,6 +75,11 @@ impl Connection {
         !self.is_closing && self.stalled.is_none() && !self.outbox.is_full() && self.session.wants_read()
     }
 
+    /// Whether its socket took no more when it was last written to.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
     /// Sends what the socket takes, and asks for an event when it takes no more.
     pub(crate) fn flush(&mut self, key: Key, registry: &Registry, pool: &mut Pool) -> io::Result<()> {
         let done = self.outbox.flush(&mut self.transport, pool)?;

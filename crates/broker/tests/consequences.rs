@@ -131,6 +131,28 @@ fn a_failed_journal_never_acknowledges() {
 }
 
 #[test]
+fn what_a_full_disk_loses_is_not_acknowledged_and_later_messages_are() {
+    let disk = SimDisk::new(2);
+    let options = StoreOptions::simulated(Arc::new(disk.clone()));
+    let cloud = Cloud::with(Setup { store: Some(options), ..Setup::default() });
+    cloud.log_group("g");
+    cloud.rule("keep", "SELECT * FROM 'keep'", vec![to_log_group("g")]);
+    let device = cloud.device(ALLOW_ALL);
+    let last = cloud.registry.create_policy("last", ALLOW_ALL, vec![], 0).unwrap().position.unwrap();
+    cloud.store.when_committed(last).wait().unwrap();
+    let mut client = cloud.connect(&device);
+    disk.limit_bytes(Some(disk.used_bytes()));
+    client.publish_qos1("keep", r#"{"n":1}"#, 1);
+    client.expect_closed();
+    logged(&["eyot::connection", &device.name, "SERVER_ERROR", "no space left"]);
+    disk.limit_bytes(None);
+    let mut client = cloud.connect(&device);
+    client.publish_qos1("keep", r#"{"n":2}"#, 1);
+    assert_eq!(client.receive(), Received::PubAck(1));
+    assert_eq!(cloud.log_events("g"), [r#"{"n":2}"#]);
+}
+
+#[test]
 fn a_client_is_not_read_while_the_journal_is_behind_and_loses_nothing() {
     let gate = Gate::open();
     let options = StoreOptions { backlog_bytes_max: 4_096, ..gate.store() };

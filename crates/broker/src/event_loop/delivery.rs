@@ -1,6 +1,7 @@
 //! A message to its receivers: the sessions of this loop, and the other loops.
 
 use super::EventLoop;
+use super::lifecycle::Farewell;
 use crate::message::Message;
 use crate::publication::Incoming;
 use crate::router::Found;
@@ -104,6 +105,7 @@ impl EventLoop {
         if !self.may_receive(key, &topic) {
             return;
         }
+        self.make_room(key);
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.outbox.is_full() {
             self.me().counters.dropped_slow.increment();
@@ -118,6 +120,7 @@ impl EventLoop {
         if !self.may_receive(key, &message.topic()) {
             return;
         }
+        self.make_room(key);
         let Some(connection) = self.connections.get_mut(key) else { return };
         let (frame, bytes) = (Arc::clone(message), message.bytes_len());
         let delivery = if connection.outbox.is_full() {
@@ -136,6 +139,18 @@ impl EventLoop {
                 self.me().counters.dropped_slow.increment();
                 self.tell_slow(key, &reason.to_string());
             }
+        }
+    }
+
+    /// Does not wait for the turn's end with an outbox that is full, if its socket is not known to be: one turn can
+    /// bring more for a client than its outbox holds.
+    fn make_room(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.outbox.is_full()
+            && !connection.is_blocked()
+            && let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool)
+        {
+            self.end(key, Farewell::lost(&error));
         }
     }
 
