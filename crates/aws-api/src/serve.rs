@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,6 +32,11 @@ pub const HEADERS_MAX: usize = 100;
 ///
 /// An MQTT topic of 256 bytes triples in percent-encoding; a session token has 1 to 2 KB, user properties 8 KB.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a connection that we ended is still read.
+///
+/// Closing with bytes unread resets it, and the client that is still sending loses the answer which says why.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long to wait after the system refused a connection, usually because there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -77,7 +83,12 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut ended: watch::Receiver<bool>) {
+async fn connection(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    mut ended: watch::Receiver<bool>,
+) {
     // Answers are small and written whole: waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
@@ -93,17 +104,33 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut end
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(&mut stream), service);
     let mut connection = pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
+    let (outcome, linger) = tokio::select! {
+        outcome = connection.as_mut() => (outcome, true),
         _ = ended.changed() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            (connection.await, false)
         }
     };
     if let Err(error) = outcome {
         tracing::debug!(target: "eyot::api", %peer, %error, "a connection ended early");
+    }
+    if linger {
+        // Either end is fine: it is over.
+        let _ = tokio::time::timeout(LINGER_TIMEOUT, discard(&stream)).await;
+    }
+}
+
+/// Reads until the client has closed its side, or something is wrong.
+async fn discard(stream: &TcpStream) {
+    let mut buffer = [0; 4096];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut buffer) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            _ => return,
+        }
     }
 }
 

@@ -41,10 +41,10 @@ pub(super) async fn publish(call: &Call, input: PublishRequest) -> Result<Reply,
 fn check_limits(limits: &Limits, topic: &str, payload: &[u8]) -> Result<(), ApiError> {
     check_topic(topic, limits).map_err(|excess| ApiError::invalid(format!("The topic {excess}")))?;
     if payload.len() > limits.payload_bytes_max {
-        return Err(ApiError::modelled(
-            "RequestEntityTooLargeException",
-            format!("The payload exceeds the maximum size allowed: {} bytes", limits.payload_bytes_max),
-        ));
+        return Err(ApiError::invalid(format!(
+            "The payload exceeds the maximum size allowed: {} bytes",
+            limits.payload_bytes_max
+        )));
     }
     Ok(())
 }

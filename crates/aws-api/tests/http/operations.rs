@@ -188,7 +188,7 @@ fn a_publish_reaches_its_rule_and_the_log() {
         refused.assert_error(400, "InvalidRequestException");
     }
     let large = "x".repeat(128 * 1024 + 1);
-    server.data("POST", "/topics/a", &large).assert_error(413, "RequestEntityTooLargeException");
+    server.data("POST", "/topics/a", &large).assert_error(400, "InvalidRequestException");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn unknown_and_absent_operations_are_told_apart() {
 }
 
 #[test]
-fn junk_is_answered_with_400s_or_not_at_all() {
+fn junk_is_answered_with_400s() {
     let server = Server::start();
     let headers = "GET /things HTTP/1.1\r\nHost: localhost\r\n".to_owned();
     for junk in [
@@ -102,7 +102,7 @@ fn junk_is_answered_with_400s_or_not_at_all() {
             .to_vec(),
     ] {
         let answer = server.raw(&junk);
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
     assert_eq!(server.iot("GET", "/things", "").status, 200);
 }
@@ -113,7 +113,6 @@ fn large_bodies_are_refused_before_they_are_read() {
     let signed = [("content-type", "application/json")];
     let body = vec![b'x'; aws_api::BODY_BYTES_MAX + 1];
     let answer = server.signed("iot", "POST", "/policies/large", &signed, &body);
-    // The connection may be reset while we are still sending; then there is no answer to read.
-    assert!(matches!(answer.status, 413 | 0), "{}", answer.status);
+    answer.assert_error(413, "RequestEntityTooLargeException");
     assert_eq!(server.iot("GET", "/things", "").status, 200);
 }
