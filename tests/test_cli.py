@@ -18,7 +18,8 @@ def eyot(*arguments, code=0, text_in=None):
     return done.stdout if code == 0 else done.stderr
 
 
-FILES = ["certificate.der", "certificate.pem.crt", "connection.json", "private.der", "private.pem.key", "public.pem.key", "root-ca.pem"]
+FILES = ["certificate.der", "certificate.pem.crt", "connection.json", "private.der", "private.pem.key", "public.pem.key",
+         "root-ca.der", "root-ca.pem"]
 
 
 @pytest.mark.parametrize("key_type", ["rsa", "p256"])

@@ -14,6 +14,7 @@ COMMON_ERRORS = {
     "UnrecognizedClientException", "UnknownOperationException", "SerializationException", "ValidationException",
     "InternalFailureException", "ThrottlingException", "UnauthorizedException", "InvalidRequestException",
     "NotImplemented",  # ours: AWS has the operation, eyot not yet
+    "RequestEntityTooLargeException",  # iot-data: a body over the limit, whatever the operation
 }
 
 
