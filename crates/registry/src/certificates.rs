@@ -290,8 +290,8 @@ impl Registry {
                 generation_id: Uuid::new_v4(),
             });
             let edits = vec![Edit::PutCertificate(certificate.clone())];
-            // A client with this certificate may be waiting at the door.
-            Ok(Plan { change: Change::of_principals(vec![certificate.id]), value: certificate, edits })
+            // No connection can have it: only registered certificates connect.
+            Ok(Plan::quiet(certificate, edits))
         })
     }
 
