@@ -1,14 +1,14 @@
 //! The MQTT broker: listener, TLS, event loops, router.
 //!
 //! The journey of a publish through this crate:
-//! [`acceptor`] takes the TCP connection, [`handshake`] brings it through TLS and CONNECT; from then on the
-//! connection belongs to the [`event_loop`] of hash(client id). There `connection` moves bytes, `mqtt-session`
-//! decides what they mean, [`authorize`] asks the policies, [`router`] finds subscribers and rules, [`publication`]
+//! `acceptor` takes the TCP connection, `handshake` brings it through TLS and CONNECT; from then on the
+//! connection belongs to the `event_loop` of hash(client id). There `connection` moves bytes, `mqtt-session`
+//! decides what they mean, `authorize` asks the policies, `router` finds subscribers and rules, `publication`
 //! runs the rules and hands what they keep to the journal. The PUBACK leaves when that is durable.
 //!
 //! Threads: one acceptor, `loops` event loops. A connection, its session and its subscriptions belong to one loop and
-//! are touched by no other thread; loops talk through [`mailbox`]es, in batches. There is no async runtime here; the
-//! futures in [`completion`] resolve from these threads and run on anybody's.
+//! are touched by no other thread; loops talk through `mailbox`es, in batches. There is no async runtime here; the
+//! futures in `completion` resolve from these threads and run on anybody's.
 
 mod acceptor;
 mod admission;

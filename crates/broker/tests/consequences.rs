@@ -18,6 +18,8 @@ fn basic_ingest_reaches_the_named_rule_and_no_subscriber() {
     let cloud = Cloud::start();
     cloud.log_group("iot-core-telemetry");
     cloud.rule("telemetry", POST_SQL, vec![to_log_group("iot-core-telemetry")]);
+    cloud.log_group("spy");
+    cloud.rule("spy", "SELECT * FROM '$aws/rules/#'", vec![to_log_group("spy")]);
     let mut watcher = cloud.connect(&cloud.device(ALLOW_ALL));
     watcher.subscribe(&[("#", AtMostOnce)]);
     let mut device = cloud.connect(&cloud.device(ALLOW_ALL));
@@ -27,6 +29,7 @@ fn basic_ingest_reaches_the_named_rule_and_no_subscriber() {
     let (event, rest) = (&events[0], &events[1..]);
     assert!(event.starts_with(r#"{"temp":27.51254,"device_id":"pico_w_simple","received_at":"#), "{event}");
     assert!(rest.is_empty());
+    assert_eq!(cloud.log_events("spy"), [""; 0], "no other rule sees it");
 
     // An unknown rule is the publisher's secret: it is acknowledged, and the log says so.
     device.publish_qos1("$aws/rules/nobody/x", "{}", 2);

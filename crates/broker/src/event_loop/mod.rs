@@ -268,6 +268,8 @@ impl EventLoop {
 
     /// Hands messages to the other loops and flushes every outbox that changed.
     fn finish_turn(&mut self) {
+        // First, so that the other loops work on them while this one writes.
+        self.post_outgoing();
         // Closing a client can publish its will, and a flush can find a client gone.
         while !self.dirty.is_empty() || !self.closing.is_empty() {
             self.close_marked();
@@ -275,13 +277,17 @@ impl EventLoop {
                 self.flush(key);
             }
         }
+        self.post_outgoing();
+        self.me().counters.connections.set(self.connections.len());
+        self.me().counters.subscriptions.set(self.router.subscriptions());
+    }
+
+    fn post_outgoing(&mut self) {
         let messages = std::mem::take(&mut self.outgoing);
         if !messages.is_empty() {
             let others = self.shared.peers.iter().enumerate().filter(|(index, _)| *index != self.index);
             others.for_each(|(_, peer)| peer.post(&messages));
         }
-        self.me().counters.connections.set(self.connections.len());
-        self.me().counters.subscriptions.set(self.router.subscriptions());
     }
 
     fn flush(&mut self, key: Key) {
