@@ -46,8 +46,6 @@ FIRST_PACKETS = {
     "reserved-type-15": b"\xf0\x00",
     "connack-from-a-client": b"\x20\x02\x00\x00",
     "wrong-protocol-name": mqtt.packet(1, 0, mqtt.text("MQIsdp") + b"\x04\x02\x00\x3c" + mqtt.text("x")),
-    "protocol-level-3": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x03\x02\x00\x3c" + mqtt.text("x")),
-    "protocol-level-99": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x63\x02\x00\x3c" + mqtt.text("x")),
     "reserved-connect-flag": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x03\x00\x3c" + mqtt.text("x")),
     "will-qos-3": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x1e\x00\x3c" + mqtt.text("x") + mqtt.text("w") + mqtt.text("m")),
     "will-qos-2": mqtt.connect("bad-will", will=("w", "m", 2, False)),
@@ -71,6 +69,18 @@ def test_a_bad_first_packet(server, device, kind):
     client.send(FIRST_PACKETS[kind])
     client.expect_closed()
     server.expect_log("127.0.0.1", since=mark)
+
+
+@pytest.mark.parametrize("level", [3, 5, 99])
+def test_another_version_of_mqtt_is_told_so(server, device, level):
+    """[MQTT311 3.1.2-2] CONNACK 1, unacceptable protocol level, then the end. MQTT 5 comes later."""
+    mark = server.log_mark()
+    client = Client(server, tls_context(device))
+    properties = b"\x00" if level == 5 else b""
+    client.send(mqtt.packet(1, 0, mqtt.text("MQTT") + bytes([level]) + b"\x02\x00\x3c" + properties + mqtt.text("x")))
+    assert client.read_exactly(4) == b"\x20\x02\x00\x01"
+    client.expect_closed()
+    server.expect_log("127.0.0.1", f"protocol level {level}", since=mark)
 
 
 LATER_PACKETS = {
