@@ -8,13 +8,14 @@ use std::process::Command;
 
 use crate::shell::{self, Failure, Outcome};
 
-/// Programs of the system that the black-box tests drive, and the Debian package of each.
-const DEBIAN: [(&str, &str, &str); 5] = [
+/// Programs of the system that the black-box tests drive: how to see that each is there, and its Debian package.
+const DEBIAN: [(&str, &str, &str); 6] = [
     ("/usr/bin/aws", "--version", "awscli"),
     ("mosquitto_pub", "--help", "mosquitto-clients"),
     ("mosquitto_sub", "--help", "mosquitto-clients"),
     ("openssl", "version", "openssl"),
     ("strace", "-V", "strace"),
+    ("ip", "-V", "iproute2"),
 ];
 
 /// Installs the Debian packages that are missing.
