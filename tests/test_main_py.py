@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cloud import GROUP, Cloud
+from support.cloud import GROUP, Cloud, openssl
 from support.server import Server
 
 BOARD = Path(__file__).parent / "board"
@@ -63,6 +63,39 @@ def test_a_board_that_does_what_the_post_does(server, tmp_path, umqtt):
     finally:
         running.kill()
         running.wait()
+
+
+# Behind the README's SSLContext: what umqtt.simple's connect() does with it, and the CONNACK.
+CONNECT_WITH_CONTEXT = """
+import socket
+sock = socket.socket()
+sock.connect(socket.getaddrinfo("{host}", {port})[0][-1])
+sock = context.wrap_socket(sock, server_hostname="localhost")
+sock.write(b"\\x10\\x19\\0\\x04MQTT\\x04\\x02\\x27\\x10\\0\\x0dpico_w_simple")
+print(sock.read(4))
+"""
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_the_readmes_ssl_context(server, tmp_path, verify):
+    """The README's lines for newer MicroPython, with and without the one that has the board verify the server."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    device = Cloud(server.api_url).device(tmp_path / "provisioned", "pico_w_simple")
+    for made in device.to_der():
+        shutil.copy(made, keys)
+    openssl("x509", "-in", server.ca_path, "-outform", "DER", "-out", keys / "root-ca.der")
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    program = re.search(r"```python\n(import ssl\n.*?)mqtt = MQTTClient", readme, re.S)[1]
+    assert program.count("# context.") == 1
+    if verify:
+        program = program.replace("# context.", "context.")
+    program = program.replace("/keys/", f"{tmp_path}/keys/")
+    program += CONNECT_WITH_CONTEXT.format(host=ADDRESS, port=8883)
+    (tmp_path / "board.py").write_text(program)
+    micropython = Path(sys.executable).parent / "micropython"
+    done = subprocess.run([micropython, tmp_path / "board.py"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "b' \\x02\\x00\\x00'\n", done
 
 
 def put_on_the_board(board, device, umqtt):
