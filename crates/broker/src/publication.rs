@@ -4,7 +4,7 @@ use crate::message::Message;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use mqtt_wire::{QoS, TopicName};
-use rules::{Consequences, RuleSet};
+use rules::{Consequences, Republish, RuleSet};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
+use store::limits::RECORD_BYTES_MAX;
 use store::{AppendError, Commit, Transaction};
 use uuid::Uuid;
 
@@ -151,16 +152,13 @@ pub(crate) fn ripple(
     mut route: impl FnMut(&Incoming<'_>, &mut Consequences),
 ) -> Transaction {
     let mut consequences = Consequences::default();
+    let mut waiting = Waiting::default();
     route(first, &mut consequences);
-    let mut waiting = VecDeque::from(std::mem::take(&mut consequences.republishes));
-    let mut count = 0;
-    while let Some(republish) = waiting.pop_front() {
-        count += 1;
-        if count > REPUBLISHES_MAX {
-            tracing::error!(
-                target: rules::LOG_TARGET, topic = first.topic.as_str(), dropped = waiting.len() + 1,
-                reason = "rules that republish feed each other", "republished messages dropped"
-            );
+    waiting.take(&mut consequences.republishes);
+    while let Some(republish) = waiting.queue.pop_front() {
+        // The journal refuses it as it is; more of it would only cost memory.
+        if consequences.transaction.bytes_len() as u64 > RECORD_BYTES_MAX {
+            waiting.dropped += waiting.queue.len() + 1;
             break;
         }
         let Ok(topic) = TopicName::parse(&republish.topic) else {
@@ -176,9 +174,36 @@ pub(crate) fn ripple(
             depth: republish.depth,
         };
         route(&incoming, &mut consequences);
-        waiting.extend(consequences.republishes.drain(..));
+        waiting.take(&mut consequences.republishes);
+    }
+    if waiting.dropped > 0 {
+        tracing::error!(
+            target: rules::LOG_TARGET, topic = first.topic.as_str(), dropped = waiting.dropped,
+            reason = "rules that republish feed each other", "republished messages dropped"
+        );
     }
     consequences.transaction
+}
+
+/// What rules have published and nobody has got yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    queue: VecDeque<Republish>,
+    /// Messages that were ever in the queue.
+    taken: usize,
+    dropped: usize,
+}
+
+impl Waiting {
+    /// Takes as many as will be routed. The others must not wait for that: each message may bring thousands of
+    /// 128 KiB, and a thousand messages are routed.
+    fn take(&mut self, republishes: &mut Vec<Republish>) {
+        let count = republishes.len().min(REPUBLISHES_MAX - self.taken);
+        self.taken += count;
+        self.dropped += republishes.len() - count;
+        self.queue.extend(republishes.drain(..count));
+        republishes.clear();
+    }
 }
 
 /// Publishes a message that did not come over MQTT, on the calling thread.
@@ -218,7 +243,6 @@ pub(crate) fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rules::Republish;
 
     #[test]
     fn rules_that_feed_each_other_come_to_an_end() {
@@ -235,6 +259,35 @@ mod tests {
             consequences.transaction.entry(store::ConsumerId(1), b"x");
         });
         assert_eq!(routed, 1 + REPUBLISHES_MAX);
+    }
+
+    #[test]
+    fn what_will_not_be_routed_does_not_wait() {
+        let republish =
+            Republish { topic: "a".into(), payload: vec![], qos: QoS::AtMostOnce, retain: false, depth: 1 };
+        let mut waiting = Waiting::default();
+        for _ in 0..3 {
+            waiting.take(&mut vec![republish.clone(); REPUBLISHES_MAX / 2 + 1]);
+        }
+        assert_eq!(waiting.queue.len(), REPUBLISHES_MAX);
+        assert_eq!(waiting.dropped, REPUBLISHES_MAX / 2 + 3);
+    }
+
+    #[test]
+    fn what_the_journal_refuses_does_not_grow_further() {
+        const EVENT_BYTES: usize = 1024 * 1024;
+        let topic = TopicName::parse("a").unwrap();
+        let first =
+            Incoming { topic, payload: b"", qos: QoS::AtMostOnce, source: Source::default(), depth: 0 };
+        let transaction = ripple(&first, |incoming, consequences| {
+            let depth = incoming.depth + 1;
+            let republish =
+                Republish { topic: "a".into(), payload: vec![], qos: QoS::AtMostOnce, retain: false, depth };
+            consequences.republishes.extend([republish.clone(), republish]);
+            consequences.transaction.entry(store::ConsumerId(1), vec![0; EVENT_BYTES]);
+        });
+        assert!(transaction.bytes_len() as u64 > RECORD_BYTES_MAX, "it is refused, not cut short");
+        assert!(transaction.bytes_len() < RECORD_BYTES_MAX as usize + 2 * EVENT_BYTES);
     }
 
     #[test]
