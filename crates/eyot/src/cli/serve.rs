@@ -70,7 +70,7 @@ fn introduce(cloud: &Cloud) -> Outcome {
             let others = names.lan_names().join(", ");
             let ca = ready.ca.display();
             say!(
-                "{} connect it to {endpoint} (or {others}); CA {ca}; its keys: eyot provision THING",
+                "{} connect it to {endpoint} (or {others}); CA {ca}; its keys: eyot provision THING --telemetry",
                 paint.bold("a board    ")
             )?;
         }
