@@ -58,6 +58,7 @@ pub(crate) fn parse_block(
     let mut conditions = Vec::new();
     for (operator, keys) in object(block, place)? {
         let place = format!("{place}.{operator}");
+        let test = Test::parse(&operator);
         for (key, values) in object(keys, &place)? {
             let values = match values {
                 Json::Array(values) => values,
@@ -66,6 +67,10 @@ pub(crate) fn parse_block(
             let values = values
                 .into_iter()
                 .map(|value| match value {
+                    Json::String(text) | Json::Number(text) if !test.can_read(&text, with_variables) => {
+                        let reason = format!("`{text}` is nothing that {operator} can compare");
+                        Err(malformed(format!("{place}.{key}"), reason))
+                    }
                     Json::String(text) | Json::Number(text) => Ok(Pattern::parse(&text, with_variables)),
                     Json::Bool(value) => Ok(Pattern::parse(if value { "true" } else { "false" }, false)),
                     other => {
@@ -75,7 +80,7 @@ pub(crate) fn parse_block(
                 .collect::<Result<Vec<_>, _>>()?;
             conditions.push(Condition {
                 name: (&*operator).into(),
-                test: Test::parse(&operator),
+                test,
                 key: Variable::parse(&key),
                 values: values.into_boxed_slice(),
             });
@@ -109,6 +114,18 @@ impl Test {
         match Operator::parse(rest) {
             Some((operator, negated)) => Self::Compare { operator, negated, quantifier, if_exists },
             None => Self::Unknown,
+        }
+    }
+}
+
+impl Test {
+    /// Whether a value can be compared; one with variables is known only when it is asked for.
+    fn can_read(self, text: &str, with_variables: bool) -> bool {
+        match self {
+            Self::Compare { operator, .. } => {
+                (with_variables && text.contains("${")) || operator.can_read(text)
+            }
+            _ => true,
         }
     }
 }
@@ -210,6 +227,23 @@ mod tests {
             assert!(!holds(block, &client), "{block}");
         }
         assert!(holds(r#"{"StringEquals":{"iot:clientid":["b","a"]}}"#, &client));
+    }
+
+    #[test]
+    fn values_that_nothing_compares_with_are_refused() {
+        for block in [
+            r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/x"}}"#,
+            r#"{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/33"}}"#,
+            r#"{"NotIpAddressIfExists":{"aws:SourceIp":["10.0.0.0/8","ten"]}}"#,
+            r#"{"NumericNotEquals":{"aws:EpochTime":"1O"}}"#,
+            r#"{"DateGreaterThan":{"aws:CurrentTime":"tomorrow"}}"#,
+            r#"{"Bool":{"iot:Connection.Thing.IsAttached":"yes"}}"#,
+        ] {
+            let refused = parse_block(Json::parse(block).unwrap(), "Condition", true);
+            assert!(refused.unwrap_err().to_string().contains("can compare"), "{block}");
+        }
+        let block = r#"{"IpAddress":{"aws:SourceIp":["10.0.0.0/8","2001:db8::/32","${aws:SourceIp}"]}}"#;
+        assert!(parse_block(Json::parse(block).unwrap(), "Condition", true).is_ok());
     }
 
     #[test]

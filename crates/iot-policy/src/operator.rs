@@ -55,6 +55,19 @@ impl Operator {
         Some(found)
     }
 
+    /// Whether a value of a policy can be compared with anything.
+    ///
+    /// A typo in an address, number or date would else become a condition that never holds, or negated always does.
+    pub(crate) fn can_read(self, wanted: &str) -> bool {
+        match self {
+            Self::StringEquals | Self::StringEqualsIgnoreCase | Self::Like => true,
+            Self::Bool => wanted.eq_ignore_ascii_case("true") || wanted.eq_ignore_ascii_case("false"),
+            Self::Numeric(_) => wanted.parse::<f64>().is_ok_and(f64::is_finite),
+            Self::Date(_) => timestamp::parse(wanted).is_some(),
+            Self::IpAddress => parse_network(wanted).is_some(),
+        }
+    }
+
     /// Compares a value of the request with one of the policy, whose variables have values.
     pub(crate) fn compare(self, value: &str, wanted: &Pattern, context: &Context<'_>) -> bool {
         if self == Self::Like {
@@ -107,24 +120,32 @@ impl Comparison {
 
 /// Whether an address is in a network such as `203.0.113.0/24`, or is the address itself.
 fn in_network(address: IpAddr, network: &str) -> bool {
-    let (base, bits) = match network.split_once('/') {
-        Some((base, bits)) => (base, bits.parse::<u32>().ok()),
-        None => (network, Some(128)),
-    };
-    let (Ok(base), Some(bits)) = (base.parse::<IpAddr>(), bits) else { return false };
+    let Some((base, bits)) = parse_network(network) else { return false };
     // A client that came over IPv6 with an IPv4 address is the IPv4 client.
     match (address.to_canonical(), base) {
         (IpAddr::V4(address), IpAddr::V4(base)) => {
-            let shift = 32 - bits.min(32);
+            let shift = 32 - bits;
             u64::from(address.to_bits()) >> shift == u64::from(base.to_bits()) >> shift
         }
         (IpAddr::V6(address), IpAddr::V6(base)) => {
-            let shift = 128 - bits.min(128);
+            let shift = 128 - bits;
             let network = |bits: u128| bits.checked_shr(shift).unwrap_or(0);
             network(address.to_bits()) == network(base.to_bits())
         }
         _ => false,
     }
+}
+
+/// An address and how many of its leading bits are the network; all of them without `/`.
+fn parse_network(network: &str) -> Option<(IpAddr, u32)> {
+    let (base, bits) = match network.split_once('/') {
+        Some((base, bits)) => (base, Some(bits.parse().ok()?)),
+        None => (network, None),
+    };
+    let base: IpAddr = base.parse().ok()?;
+    let whole = if base.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(whole);
+    (bits <= whole).then_some((base, bits))
 }
 
 #[cfg(test)]
