@@ -234,7 +234,7 @@ fn every_operation_is_found_by_name() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(300)))]
 
     #[test]
     fn foreign_requests_never_panic(body in ".{0,80}", name in ".{0,20}", value in ".{0,20}", index in 0_usize..1_000_000) {

@@ -305,7 +305,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(500))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(500)))]
 
         #[test]
         fn agrees_with_the_definition(pattern in "[ab?*é]{0,8}", text in "[abé]{0,8}", cut in 0usize..9) {

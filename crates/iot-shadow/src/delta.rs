@@ -76,7 +76,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(500))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(500)))]
 
         #[test]
         fn it_is_empty_when_all_desired_is_reported_and_only_then(desired in any_object(), reported in any_object()) {

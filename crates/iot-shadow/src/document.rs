@@ -396,7 +396,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(200)))]
 
         #[test]
         fn versions_count_and_the_stored_form_is_the_same_shadow(

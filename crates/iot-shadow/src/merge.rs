@@ -194,7 +194,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(300)))]
 
         #[test]
         fn metadata_mirrors_the_state(changes in proptest::collection::vec(any_object(), 0..4)) {

@@ -274,7 +274,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(400)))]
 
     #[test]
     fn any_sequence_keeps_the_bounds_and_the_order(steps in proptest::collection::vec(step(), 0..80)) {

@@ -197,7 +197,7 @@ fn walk(packet: Packet<'_>) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(400)))]
 
     #[test]
     fn what_is_encoded_decodes_to_the_same(made in made(), following in vec(any::<u8>(), 0..4)) {

@@ -223,7 +223,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(400))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(400)))]
 
         #[test]
         fn tree_agrees_with_comparing_every_filter(
