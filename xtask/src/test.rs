@@ -14,7 +14,7 @@ use crate::{check_deps, evidence};
 const FULL_SEEDS: &str = "1000";
 
 /// Cases per property test in the long tier; the short tier's few hundred are the tests' own default.
-const FULL_PROPTEST_CASES: &str = "20000";
+const FULL_PROPTEST_CASES: &str = "10000";
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
