@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use crate::shell::{self, Failure, Outcome};
-use crate::test::StepResult;
+use crate::test::{self, StepResult};
 
 /// Writes `docs/evidence/full-<date>.md`.
 pub(crate) fn write(results: &[StepResult]) -> Outcome {
@@ -35,6 +35,7 @@ fn summary(date: &str, results: &[StepResult]) -> Outcome<String> {
         std::env::consts::ARCH
     );
     let _ = writeln!(text, "- compiler: {}", line(Command::new("rustc").arg("--version"))?);
+    let _ = writeln!(text, "- long tier: {}", test::long_tier());
     text.push_str("\n| step | result | seconds |\n|---|---|---:|\n");
     for result in results {
         let _ =

@@ -139,6 +139,14 @@ fn black_box_tests(options: &Options) -> Outcome {
     shell::run(&mut command)
 }
 
+/// What the long tier adds, for its summary.
+pub(crate) fn long_tier() -> String {
+    format!(
+        "{FULL_SEEDS} power-cut seeds per simulation (of journal, state and logs), {FULL_PROPTEST_CASES} cases per \
+         property test, black-box tests of the server's slow clocks"
+    )
+}
+
 fn print_table(results: &[StepResult]) {
     println!("\n{:<12} {:<7} {:>8}", "step", "result", "seconds");
     for result in results {
