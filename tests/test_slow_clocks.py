@@ -2,10 +2,14 @@
 
 import socket
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from support.http import send, signed
 from support.mqtt import Client, tls_context
+from support.waiting import eventually
 
 CONNECT_DEADLINE_S = 30
 """A Pico W signs with RSA for 7 s; nobody needs longer than this from TCP to CONNECT."""
@@ -59,3 +63,55 @@ def test_a_silent_client_is_closed_after_one_and_a_half_keep_alives(server, devi
         assert 40 < time.monotonic() - begun < 55
         assert watcher.read_message()[1] == b"gone"
         server.expect_log("silent", "MQTT_KEEP_ALIVE_TIMEOUT")
+
+
+WRITE_TIMEOUT_S = 30
+LARGE_BODIES = 4
+"""Bodies of the largest size that the API reads at the same time."""
+
+BODY_BYTES_MAX = 8 * 1024 * 1024
+
+
+def test_who_never_reads_its_answers_is_closed(server, cloud, name):
+    """Answers of 30 MB in all, more than any socket buffers: the server gives up on who takes none of it."""
+    cloud.logs.create_log_group(logGroupName=name)
+    cloud.logs.create_log_stream(logGroupName=name, logStreamName="s")
+    event = {"timestamp": int(time.time() * 1000), "message": "x" * 250_000}
+    cloud.logs.put_log_events(logGroupName=name, logStreamName="s", logEvents=[event] * 4)
+    body = f'{{"logGroupName": "{name}"}}'.encode()
+    headers = signed(server, "/", body=body, service="logs")
+    headers |= {"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1",
+                "Content-Length": str(len(body))}
+    head = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+    request = f"POST / HTTP/1.1\r\n{head}\r\n".encode() + body
+    with socket.socket() as tcp:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        tcp.connect(("127.0.0.1", server.api_port))
+        begun = time.monotonic()
+        tcp.sendall(request * 30)
+        ports = server.api_port, tcp.getsockname()[1]
+        assert is_established(*ports)
+        eventually(lambda: not is_established(*ports), "the end of the connection", WRITE_TIMEOUT_S + SLACK_S)
+        assert time.monotonic() - begun > WRITE_TIMEOUT_S - 5
+
+
+def is_established(local_port, remote_port):
+    """Whether the server's side of a connection on loopback is open, as the system sees it."""
+    ends = f"0100007F:{local_port:04X} 0100007F:{remote_port:04X} 01 "
+    return ends in Path("/proc/net/tcp").read_text()
+
+
+def test_large_bodies_have_a_bound_in_all_and_small_ones_pass(server, cloud):
+    """Four that never arrive take all the room there is: a fifth is told to come back, small requests notice nothing."""
+    with ExitStack() as stack:
+        for _ in range(LARGE_BODIES):
+            tcp = stack.enter_context(socket.create_connection(("127.0.0.1", server.api_port)))
+            headers = signed(server, "/things/slow") | {"Content-Length": str(BODY_BYTES_MAX)}
+            head = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+            tcp.sendall(f"POST /things/slow HTTP/1.1\r\n{head}\r\n".encode())
+        body = b" " * BODY_BYTES_MAX
+        status, _, answer = send(server, "/things/fifth", signed(server, "/things/fifth", body=body), body=body)
+        assert status == 503, answer
+        assert cloud.iot.list_things()["things"] is not None
+    eventually(lambda: send(server, "/things/sixth", signed(server, "/things/sixth", body=body), body=body)[0] != 503,
+               "room for a large body, once the others have gone")

@@ -65,6 +65,8 @@ pub(crate) struct Cloud {
     pub(crate) requests: Requests,
     /// Bounds how many certificates are signed at the same time: each key keeps a core busy for a while.
     pub(crate) signing: Semaphore,
+    /// Bytes of large bodies that may still be taken.
+    pub(crate) large_bodies: Semaphore,
 }
 
 impl fmt::Debug for Cloud {
@@ -83,6 +85,7 @@ impl Api {
             handlers: SERVED.iter().map(|(service, name, handler)| ((*service, *name), *handler)).collect(),
             requests: Requests::default(),
             signing: Semaphore::new(cores),
+            large_bodies: Semaphore::new(dispatch::LARGE_BODIES_BYTES_MAX),
         }))
     }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use crate::cloud::{Cloud, Parts};
@@ -29,6 +30,19 @@ pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Time for a body to arrive: 8 MiB at 300 KB/s.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of large bodies that are read and worked on at the same time, in all.
+///
+/// A JSON body of `[[],[],…` takes a good ten times its size once it is parsed: this bounds what such requests can
+/// take to some hundred MiB. Bodies of at most [`SMALL_BODY_BYTES`] do not count: there are at most
+/// [`CONNECTIONS_MAX`](crate::serve::CONNECTIONS_MAX) of them.
+pub const LARGE_BODIES_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+
+/// Up to here a body is small: larger than any request of the control plane, and than most batches of log events.
+pub const SMALL_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a request with a large body waits for others to end before it is told to come back.
+const LARGE_BODY_WAIT: Duration = Duration::from_secs(10);
 
 /// A request whose operation is known and whose input is checked.
 pub(crate) struct Call {
@@ -143,9 +157,12 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
     };
     let claim = Claim::read(&message);
     // Nothing is read from somebody who does not sign.
-    let body = match &claim {
-        Ok(_) => collect(&head.headers, body).await,
-        Err(_) => Ok(Bytes::new()),
+    let (body, _room) = match &claim {
+        Ok(_) => match make_room(cloud, &head.headers).await {
+            Ok(room) => (collect(body).await, room),
+            Err(error) => (Err(error), None),
+        },
+        Err(_) => (Ok(Bytes::new()), None),
     };
     let action = body.as_ref().ok().and_then(|body| form_action(&head.headers, body));
     let asked = Asked {
@@ -202,13 +219,34 @@ fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
     headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }
 
-/// The whole body, within limits of size and time.
-async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+/// Holds a large body's share of [`LARGE_BODIES_BYTES_MAX`] while its request is worked on.
+async fn make_room<'a>(
+    cloud: &'a Cloud,
+    headers: &HeaderMap,
+) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    // A body whose length nobody announced may become as large as any.
+    let bytes = if chunked { BODY_BYTES_MAX as u64 } else { announced_bytes(headers).unwrap_or(0) };
+    if bytes > BODY_BYTES_MAX as u64 {
         return Err(ApiError::too_large(BODY_BYTES_MAX));
     }
+    if bytes <= SMALL_BODY_BYTES as u64 {
+        return Ok(None);
+    }
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let acquired = tokio::time::timeout(LARGE_BODY_WAIT, cloud.large_bodies.acquire_many(permits)).await;
+    match acquired {
+        Ok(Ok(permit)) => Ok(Some(permit)),
+        _ => Err(ApiError::unavailable(&"too many requests with large bodies at the same time")),
+    }
+}
+
+fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The whole body, within limits of size and time.
+async fn collect(body: Body) -> Result<Bytes, ApiError> {
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
     match collected {
         Ok(Ok(body)) => Ok(body.to_bytes()),

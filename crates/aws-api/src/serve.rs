@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 
 /// Connections that are served at the same time; the next ones wait in the system's queue.
 ///
@@ -32,6 +33,11 @@ pub const HEADERS_MAX: usize = 100;
 ///
 /// An MQTT topic of 256 bytes triples in percent-encoding; a session token has 1 to 2 KB, user properties 8 KB.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a client may take nothing of an answer before its connection is ended.
+///
+/// An answer has at most about 1 MiB; who reads on, however slowly, is not cut off.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection that we ended is still read.
 ///
@@ -99,12 +105,14 @@ async fn connection(
             Ok::<_, Infallible>(call(router, request).await)
         }
     });
+    let mut io = Box::pin(TimeoutStream::new(&mut stream));
+    io.as_mut().set_write_timeout_pinned(Some(WRITE_TIMEOUT));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(&mut stream), service);
+        .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     let (outcome, linger) = tokio::select! {
         outcome = connection.as_mut() => (outcome, true),
