@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
-use store::limits::RECORD_BYTES_MAX;
 use store::{AppendError, Commit, Transaction};
 use uuid::Uuid;
 
@@ -156,11 +155,6 @@ pub(crate) fn ripple(
     route(first, &mut consequences);
     waiting.take(&mut consequences.republishes);
     while let Some(republish) = waiting.queue.pop_front() {
-        // The journal refuses it as it is; more of it would only cost memory.
-        if consequences.transaction.bytes_len() as u64 > RECORD_BYTES_MAX {
-            waiting.dropped += waiting.queue.len() + 1;
-            break;
-        }
         let Ok(topic) = TopicName::parse(&republish.topic) else {
             // `rules` promises a topic name; a mistake there must not end a loop.
             tracing::error!(target: rules::LOG_TARGET, topic = republish.topic, "not a topic name");
@@ -271,23 +265,6 @@ mod tests {
         }
         assert_eq!(waiting.queue.len(), REPUBLISHES_MAX);
         assert_eq!(waiting.dropped, REPUBLISHES_MAX / 2 + 3);
-    }
-
-    #[test]
-    fn what_the_journal_refuses_does_not_grow_further() {
-        const EVENT_BYTES: usize = 1024 * 1024;
-        let topic = TopicName::parse("a").unwrap();
-        let first =
-            Incoming { topic, payload: b"", qos: QoS::AtMostOnce, source: Source::default(), depth: 0 };
-        let transaction = ripple(&first, |incoming, consequences| {
-            let depth = incoming.depth + 1;
-            let republish =
-                Republish { topic: "a".into(), payload: vec![], qos: QoS::AtMostOnce, retain: false, depth };
-            consequences.republishes.extend([republish.clone(), republish]);
-            consequences.transaction.entry(store::ConsumerId(1), vec![0; EVENT_BYTES]);
-        });
-        assert!(transaction.bytes_len() as u64 > RECORD_BYTES_MAX, "it is refused, not cut short");
-        assert!(transaction.bytes_len() < RECORD_BYTES_MAX as usize + 2 * EVENT_BYTES);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod support;
 
 use broker::{Publish, PublishError, Source};
 use mqtt_wire::QoS::{AtLeastOnce, AtMostOnce};
+use rules::RuleDefinition;
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreOptions;
@@ -74,6 +75,38 @@ fn a_rule_that_feeds_itself_comes_to_an_end() {
     let mut client = cloud.connect(&cloud.device(ALLOW_ALL));
     client.publish_qos1("loop", "{}", 1);
     assert_eq!(client.receive(), Received::PubAck(1));
+}
+
+/// Everything that one message brings about is one record of the journal, and a rule never affects the publisher: what
+/// does not fit in fails as an action does.
+#[test]
+fn what_is_too_much_for_one_record_fails_into_the_error_action_and_the_device_stays() {
+    let cloud = Cloud::start();
+    cloud.log_group("g");
+    cloud.log_group("errors");
+    // 20 republished messages, each kept ten times: 24 MB of one message of 120 KB.
+    for name in ["fan_1", "fan_2"] {
+        cloud.rule(name, "SELECT * FROM 'fan'", vec![to_topic("big"); 10]);
+    }
+    let actions = vec![to_log_group("g"); 10];
+    let definition = RuleDefinition {
+        sql: "SELECT * FROM 'big'".to_owned(),
+        actions,
+        error_action: Some(to_log_group("errors")),
+        ..RuleDefinition::default()
+    };
+    cloud.define("big", definition);
+    let mut client = cloud.connect(&cloud.device(ALLOW_ALL));
+    client.publish_qos1("fan", &format!(r#"{{"x":"{}"}}"#, "x".repeat(120_000)), 1);
+    assert_eq!(client.receive(), Received::PubAck(1));
+    client.ping();
+    let kept = cloud.log_events("g").len();
+    assert!((100..140).contains(&kept), "what fits is kept: {kept}");
+    let reports = cloud.log_events("errors");
+    assert!(!reports.is_empty());
+    for report in reports {
+        assert!(report.contains("the actions of one message would keep"), "{report}");
+    }
 }
 
 #[test]

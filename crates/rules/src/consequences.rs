@@ -2,6 +2,16 @@
 
 use mqtt_wire::QoS;
 use store::Transaction;
+use store::limits::RECORD_BYTES_MAX;
+
+/// What the actions of one message's rules may keep, in bytes, all rules and republished messages together.
+///
+/// Everything that one message brings about is one record of the journal. An action that would make it larger fails,
+/// and its error action may still tell so: for that a part of the record is left free.
+pub const KEPT_BYTES_MAX: u64 = RECORD_BYTES_MAX - ERROR_REPORTS_BYTES;
+
+/// A report has the message's payload in base64, 171 KiB at AWS's limit; there is room for five.
+const ERROR_REPORTS_BYTES: u64 = 1024 * 1024;
 
 /// Everything that one message's rules bring about. The caller appends `transaction` together with the message's
 /// other entries, and publishes `republishes` as messages of the server.

@@ -7,9 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use iot_sql::{Context, Input, Output, Randomness};
 use serde_json::json;
+use store::limits::RECORD_BYTES_MAX;
 use tracing::{debug, warn};
 
 use crate::actions::{Action, Outcome};
+use crate::consequences::KEPT_BYTES_MAX;
 use crate::set::{BasicIngest, basic_ingest};
 use crate::{Consequences, Failure, LOG_TARGET, Rule};
 
@@ -94,11 +96,30 @@ impl Run<'_> {
             return Vec::new();
         }
         // "Each action independently": one that fails does not keep the others from running.
-        self.rule.actions.iter().filter_map(|action| self.act(action, &result, consequences).err()).collect()
+        self.rule
+            .actions
+            .iter()
+            .filter_map(|action| self.act(action, &result, consequences, KEPT_BYTES_MAX).err())
+            .collect()
     }
 
-    fn act(&self, action: &Action, result: &Output, consequences: &mut Consequences) -> Outcome {
-        let outcome = action.run(self, result, consequences);
+    fn act(
+        &self,
+        action: &Action,
+        result: &Output,
+        consequences: &mut Consequences,
+        kept_bytes_max: u64,
+    ) -> Outcome {
+        let before = consequences.transaction.mark();
+        let mut outcome = action.run(self, result, consequences);
+        let kept_bytes = consequences.transaction.bytes_len() as u64;
+        if outcome.is_ok() && kept_bytes > kept_bytes_max {
+            consequences.transaction.rewind(before);
+            let error = format!(
+                "with it, the actions of one message would keep {kept_bytes} bytes; the limit is {kept_bytes_max}"
+            );
+            outcome = Err(self.failure(action.class(), String::new(), error));
+        }
         let counters = &self.rule.counters;
         let counter = if outcome.is_ok() { &counters.actions_succeeded } else { &counters.actions_failed };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -124,7 +145,7 @@ impl Run<'_> {
             report["sourceIp"] = json!(source_ip);
         }
         let report = Output::Json(report.to_string());
-        if let Err(failure) = self.act(action, &report, consequences) {
+        if let Err(failure) = self.act(action, &report, consequences, RECORD_BYTES_MAX) {
             warn!(
                 target: LOG_TARGET, rule = self.rule.name(), topic = self.message.topic,
                 reason = failure.error, "the error action failed as well",

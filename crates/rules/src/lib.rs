@@ -21,7 +21,7 @@ mod rules;
 mod set;
 
 pub use actions::ActionKind;
-pub use consequences::{Consequences, Failure, Republish};
+pub use consequences::{Consequences, Failure, KEPT_BYTES_MAX, Republish};
 pub use definition::RuleDefinition;
 pub use engine::{Message, REPUBLISH_DEPTH_MAX};
 pub use error::{LoadError, RuleError};

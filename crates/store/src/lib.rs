@@ -30,7 +30,7 @@ pub use error::{AppendError, Lost, OpenError, ReadError, TornTail};
 pub use keyed::KeyValues;
 pub use open::{Opening, StateEngine, StoreOptions};
 pub use store::Store;
-pub use transaction::{ConsumerId, Keyspace, Transaction};
+pub use transaction::{ConsumerId, Keyspace, Mark, Transaction};
 
 /// The store's limits and why they are what they are.
 pub mod limits {

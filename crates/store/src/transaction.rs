@@ -28,6 +28,13 @@ pub struct Transaction {
     key_bytes_longest: usize,
 }
 
+/// An end that a transaction once had.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    bytes_len: usize,
+    key_bytes_longest: usize,
+}
+
 /// The longest key, in bytes. The engine takes 65,535; no name that AWS or MQTT allow comes near it.
 pub const KEY_BYTES_MAX: usize = 32 * 1024;
 
@@ -71,6 +78,17 @@ impl Transaction {
         self.bytes.extend_from_slice(&other.bytes);
         self.key_bytes_longest = self.key_bytes_longest.max(other.key_bytes_longest);
         self
+    }
+
+    /// Where the transaction ends now, for [`rewind`](Transaction::rewind).
+    pub fn mark(&self) -> Mark {
+        Mark { bytes_len: self.bytes.len(), key_bytes_longest: self.key_bytes_longest }
+    }
+
+    /// Takes back everything that was added since the mark.
+    pub fn rewind(&mut self, Mark { bytes_len, key_bytes_longest }: Mark) {
+        self.bytes.truncate(bytes_len);
+        self.key_bytes_longest = key_bytes_longest;
     }
 
     /// Whether there is nothing to make durable.
@@ -228,6 +246,20 @@ mod tests {
             })
             .collect();
         assert!(ends[0] < ends[1]);
+    }
+
+    #[test]
+    fn what_was_added_since_a_mark_can_be_taken_back() {
+        let mut transaction = Transaction::new();
+        transaction.put(Keyspace("things"), "a", "1");
+        let before = transaction.clone();
+        let mark = transaction.mark();
+        transaction
+            .put(Keyspace("things"), "k".repeat(KEY_BYTES_MAX + 1), "2")
+            .entry(ConsumerId(7), b"event");
+        assert!(transaction.has_oversized_key());
+        transaction.rewind(mark);
+        assert_eq!(transaction, before);
     }
 
     proptest! {

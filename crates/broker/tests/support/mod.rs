@@ -158,12 +158,18 @@ impl Cloud {
 
     pub(crate) fn rule(&self, name: &str, sql: &str, actions: Vec<Value>) {
         let sql_version = Some("2016-03-23".to_owned());
-        let definition = RuleDefinition {
-            sql: sql.to_owned(),
-            actions,
-            aws_iot_sql_version: sql_version,
-            ..RuleDefinition::default()
-        };
+        self.define(
+            name,
+            RuleDefinition {
+                sql: sql.to_owned(),
+                actions,
+                aws_iot_sql_version: sql_version,
+                ..RuleDefinition::default()
+            },
+        );
+    }
+
+    pub(crate) fn define(&self, name: &str, definition: RuleDefinition) {
         let _ = self.rules.create(name, definition, now_ms()).expect("a new rule");
         self.broker.rules_changed().wait();
     }
@@ -176,9 +182,22 @@ impl Cloud {
     /// The messages of a log group, earliest first.
     pub(crate) fn log_events(&self, group: &str) -> Vec<String> {
         self.store.wait_applied(self.store.committed()).expect("a working store");
-        let query = logs::FilterQuery { group, now_ms: now_ms(), ..logs::FilterQuery::default() };
-        let page = self.logs.filter(&query).expect("a group that exists");
-        page.items.into_iter().map(|event| event.message).collect()
+        let (mut messages, mut next_token) = (Vec::new(), None::<String>);
+        loop {
+            let next_token_ref = next_token.as_deref();
+            let query = logs::FilterQuery {
+                group,
+                now_ms: now_ms(),
+                next_token: next_token_ref,
+                ..logs::FilterQuery::default()
+            };
+            let page = self.logs.filter(&query).expect("a group that exists");
+            messages.extend(page.items.into_iter().map(|event| event.message));
+            next_token = page.next_token;
+            if next_token.is_none() {
+                return messages;
+            }
+        }
     }
 
     /// Connects and gets CONNACK.

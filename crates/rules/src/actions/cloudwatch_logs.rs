@@ -9,7 +9,7 @@ use crate::engine::Run;
 use crate::{Consequences, Failure};
 
 pub(super) const NAME: &str = "cloudwatchLogs";
-const CLASS: &str = "CloudwatchLogsAction";
+pub(super) const CLASS: &str = "CloudwatchLogsAction";
 
 /// The compiled action.
 #[derive(Debug)]

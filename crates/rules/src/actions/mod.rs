@@ -48,6 +48,15 @@ impl Action {
         .map_err(|reason| format!("{name}: {reason}"))
     }
 
+    /// Its name in reports of failures, AWS's.
+    pub(crate) fn class(&self) -> &'static str {
+        match self {
+            Self::CloudwatchLogs(_) => cloudwatch_logs::CLASS,
+            Self::Republish(_) => republish::CLASS,
+            Self::Unavailable(kind) => kind.class,
+        }
+    }
+
     pub(crate) fn run(&self, run: &Run<'_>, result: &Output, consequences: &mut Consequences) -> Outcome {
         match self {
             Self::CloudwatchLogs(action) => action.run(run, result, consequences),

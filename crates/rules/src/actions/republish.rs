@@ -11,7 +11,7 @@ use crate::engine::{REPUBLISH_DEPTH_MAX, Run};
 use crate::{Consequences, Republish};
 
 pub(super) const NAME: &str = "republish";
-const CLASS: &str = "RepublishAction";
+pub(super) const CLASS: &str = "RepublishAction";
 
 /// The compiled action.
 #[derive(Debug)]
