@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 
-/// Connections that are served at the same time; the next ones wait in the system's queue.
+/// Connections that need to be served at the same time; see [`serve`].
 ///
 /// A connection costs a few tens of KB. SDKs keep ten open per client at most.
 pub const CONNECTIONS_MAX: usize = 1_024;
@@ -49,10 +49,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves connections until `end` resolves, then lets running requests end and returns.
 ///
+/// At most `connections_max` at a time; the next ones wait in the system's queue.
 /// `router` is what [`Api::router`](crate::Api::router) gives. The caller bounds how long it waits for the return.
-pub async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    connections_max: usize,
+    router: Router,
+    end: impl Future<Output = ()>,
+) {
     let mut end = pin!(end);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(connections_max));
     let (ending, ended) = watch::channel(false);
     loop {
         let accepted = tokio::select! {

@@ -7,6 +7,8 @@ use crate::admission::{Admission, Door};
 use crate::broker::WAKER;
 use crate::counters::ThreadCounters;
 use crate::handshake::{Arrival, Refusal, Stage, TlsDone, Unfinished};
+use crate::refusal_log::RefusalLog;
+use crate::seats::Seats;
 use crate::shared::Shared;
 use crate::slots::{Key, Slots};
 use crate::tls::Tls;
@@ -32,9 +34,6 @@ const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// only burn the time in which somebody could free one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Shortest time between two log lines about connections that were refused unseen.
-const BUSY_LOG_EVERY: Duration = Duration::from_secs(1);
-
 pub(crate) struct Acceptor {
     poll: Poll,
     listener: TcpListener,
@@ -51,8 +50,8 @@ pub(crate) struct Acceptor {
     /// Whose turn it is.
     current: Option<Key>,
     paused_until: Option<Instant>,
-    busy_logged_at: Option<Instant>,
-    busy_unlogged: u64,
+    seats: Seats,
+    log: RefusalLog,
 }
 
 impl Acceptor {
@@ -78,8 +77,8 @@ impl Acceptor {
             may_accept: false,
             current: None,
             paused_until: None,
-            busy_logged_at: None,
-            busy_unlogged: 0,
+            seats: Seats::new(config.connections_max),
+            log: RefusalLog::new(Instant::now()),
         })
     }
 
@@ -98,7 +97,8 @@ impl Acceptor {
     }
 
     fn turn(&mut self, events: &mut Events) {
-        if let Err(error) = self.poll.poll(events, self.timeout(Instant::now()))
+        let timeout = self.timeout(Instant::now());
+        if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
         {
             tracing::error!(%error, "the accepting thread cannot wait for events");
@@ -120,14 +120,19 @@ impl Acceptor {
         let now = Instant::now();
         self.expire(now);
         self.accept(now);
+        self.log.tell(now, self.seats.max());
     }
 
-    fn timeout(&self, now: Instant) -> Option<Duration> {
+    /// Until when there is nothing to do unless an event comes; somebody who finishes is an event.
+    fn timeout(&mut self, now: Instant) -> Option<Duration> {
         let deadline = self.deadlines.front().map(|(deadline, _)| *deadline);
-        let door = if self.may_accept { self.paused_until.or(self.admission.next_change()) } else { None };
-        let open_door = self.may_accept && door.is_none();
-        let next = deadline.into_iter().chain(door).min();
-        if open_door { Some(Duration::ZERO) } else { next.map(|at| at.saturating_duration_since(now)) }
+        let accept_at = match self.paused_until {
+            _ if !self.may_accept => None,
+            Some(until) => Some(until),
+            None => self.admission.opens_at(now),
+        };
+        let next = deadline.into_iter().chain(accept_at).chain(self.log.due(now)).min();
+        next.map(|at| at.saturating_duration_since(now))
     }
 
     fn accept(&mut self, now: Instant) {
@@ -156,15 +161,18 @@ impl Acceptor {
         self.counters.accepted.increment();
         // A client that comes over `[::]` with an IPv4 address is the same as over 0.0.0.0.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Some(seat) = self.seats.take() else {
+            self.counters.refused_full.increment();
+            return self.log.full(peer);
+        };
         let Ok(ticket) = self.admission.enter(peer.ip(), now) else {
             self.counters.refused_busy.increment();
-            self.log_busy(peer, now);
-            return;
+            return self.log.busy(peer);
         };
         let deadline = now + self.connect_deadline;
         let prepared = listener::prepare(&stream)
             .and_then(|()| self.tls.accept().map_err(io::Error::other))
-            .map(|tls| Box::new(Unfinished::new(stream, tls, peer, ticket)));
+            .map(|tls| Box::new(Unfinished::new(stream, tls, peer, ticket, seat)));
         let unfinished = match prepared {
             Ok(unfinished) => unfinished,
             Err(error) => {
@@ -208,7 +216,7 @@ impl Acceptor {
         }
     }
 
-    fn hand_over(&self, peer: SocketAddr, mut arrival: Arrival) {
+    fn hand_over(&mut self, peer: SocketAddr, mut arrival: Arrival) {
         if let Err(error) = self.poll.registry().deregister(arrival.transport.socket()) {
             tracing::error!(%error, "cannot hand over a connection");
             return;
@@ -231,44 +239,17 @@ impl Acceptor {
             let Some(unfinished) = self.unfinished.remove(key) else { continue };
             self.admission.leave(unfinished.ticket);
             self.counters.connects_late.increment();
-            log_refusal(unfinished.peer, &unfinished.too_late());
+            self.log.refused(unfinished.peer, &unfinished.too_late(), now);
             unfinished.close();
         }
     }
 
-    fn refuse(&self, peer: SocketAddr, refusal: &Refusal) {
+    fn refuse(&mut self, peer: SocketAddr, refusal: &Refusal) {
         match refusal.at {
             Stage::Tcp => {}
             Stage::Tls => self.counters.handshakes_failed.increment(),
             Stage::Connect => self.counters.connects_refused.increment(),
         }
-        log_refusal(peer, refusal);
-    }
-
-    /// Refusing costs nothing and can happen a thousand times a second; telling of each would cost more.
-    fn log_busy(&mut self, peer: SocketAddr, now: Instant) {
-        self.busy_unlogged += 1;
-        if self.busy_logged_at.is_some_and(|at| now.saturating_duration_since(at) < BUSY_LOG_EVERY) {
-            return;
-        }
-        let connections = std::mem::take(&mut self.busy_unlogged);
-        self.busy_logged_at = Some(now);
-        tracing::warn!(
-            target: "eyot::connect", %peer, connections,
-            reason = "too many connections of this address are open without a finished CONNECT",
-            "connection refused"
-        );
-    }
-}
-
-/// Every refusal is one event of this shape: `eyot explain` and the tests read its fields.
-pub(crate) fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
-    let Refusal { client_id, certificate_id, reason, at } = refusal;
-    let certificate_id = certificate_id.map(tracing::field::display);
-    let client_id = client_id.as_deref();
-    if *at == Stage::Tcp {
-        tracing::debug!(target: "eyot::connect", %peer, reason, "connection refused");
-    } else {
-        tracing::warn!(target: "eyot::connect", client_id, certificate_id, %peer, reason, "connection refused");
+        self.log.refused(peer, refusal, Instant::now());
     }
 }

@@ -25,6 +25,8 @@ pub struct BrokerConfig {
     pub limits: Limits,
     /// Time for TLS and CONNECT together. Defaults to [`CONNECT_DEADLINE`].
     pub connect_deadline: Duration,
+    /// Connections in all, finished or not: at most what file descriptors are left for them. Defaults to no bound.
+    pub connections_max: usize,
     /// Connections between TCP and CONNECT, in all. Defaults to [`UNFINISHED_MAX`].
     pub unfinished_max: usize,
     /// Connections between TCP and CONNECT, of one address. Defaults to [`UNFINISHED_PER_ADDRESS_MAX`].
@@ -40,6 +42,7 @@ impl BrokerConfig {
             loops: (cores / 2).max(1),
             limits: Limits::aws(),
             connect_deadline: CONNECT_DEADLINE,
+            connections_max: usize::MAX,
             unfinished_max: UNFINISHED_MAX,
             unfinished_per_address_max: UNFINISHED_PER_ADDRESS_MAX,
         }

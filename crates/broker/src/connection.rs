@@ -3,6 +3,7 @@
 use crate::authorize::Client;
 use crate::message::Message;
 use crate::outbox::{Outbox, Pool};
+use crate::seats::Seat;
 use crate::slots::Key;
 use crate::transport::Transport;
 use mio::{Interest, Registry};
@@ -40,6 +41,9 @@ pub(crate) struct Connection {
     pub(crate) is_closing: bool,
     /// The client has stopped reading for now: its socket is full.
     is_blocked: bool,
+    /// Given back after the socket is closed: fields are dropped in order.
+    #[expect(dead_code, reason = "held for its drop")]
+    seat: Seat,
 }
 
 /// A publish whose consequences wait for room in the journal.
@@ -50,7 +54,12 @@ pub(crate) struct Stalled {
 }
 
 impl Connection {
-    pub(crate) fn new(transport: Transport, session: Session<Arc<Message>>, client: Client) -> Self {
+    pub(crate) fn new(
+        transport: Transport,
+        session: Session<Arc<Message>>,
+        client: Client,
+        seat: Seat,
+    ) -> Self {
         Self {
             transport,
             session,
@@ -66,6 +75,7 @@ impl Connection {
             told_slow: false,
             is_closing: false,
             is_blocked: false,
+            seat,
         }
     }
 

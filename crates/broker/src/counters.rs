@@ -39,6 +39,8 @@ counters! {
     accepted,
     /// TCP connections closed at once because too many were unfinished.
     refused_busy,
+    /// TCP connections closed at once because as many were open as may be.
+    refused_full,
     /// TLS handshakes that failed.
     handshakes_failed,
     /// TLS handshakes that were full ones.

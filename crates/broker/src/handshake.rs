@@ -3,6 +3,7 @@
 use crate::admission;
 use crate::authorize::{self, Client};
 use crate::message::Message;
+use crate::seats::Seat;
 use crate::shared::Shared;
 use crate::transport::{Transport, seal_out};
 use mio::net::TcpStream;
@@ -31,6 +32,7 @@ pub(crate) struct Arrival {
     pub(crate) client: Client,
     /// What the client sent right behind its CONNECT.
     pub(crate) input: Vec<u8>,
+    pub(crate) seat: Seat,
 }
 
 impl std::fmt::Debug for Arrival {
@@ -49,6 +51,7 @@ pub(crate) struct Unfinished {
     input: Vec<u8>,
     certificate_id: Option<CertificateId>,
     heard: bool,
+    seat: Seat,
 }
 
 /// Why a connection does not become a session.
@@ -89,9 +92,10 @@ impl Unfinished {
         tls: ServerConnection,
         peer: SocketAddr,
         ticket: admission::Ticket,
+        seat: Seat,
     ) -> Self {
         let (tls, input) = (Box::new(tls), Vec::new());
-        Self { stream, tls, peer, ticket, input, certificate_id: None, heard: false }
+        Self { stream, tls, peer, ticket, input, certificate_id: None, heard: false, seat }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
@@ -131,9 +135,9 @@ impl Unfinished {
     /// The connection becomes its loop's.
     pub(crate) fn into_arrival(self, connected: Connected) -> Arrival {
         let Connected { session, accepted, client, connect_bytes } = connected;
-        let Self { stream, tls, mut input, .. } = self;
+        let Self { stream, tls, mut input, seat, .. } = self;
         input.drain(..connect_bytes);
-        Arrival { transport: Transport::Tls(stream, tls), session, accepted, client, input }
+        Arrival { transport: Transport::Tls(stream, tls), session, accepted, client, input, seat }
     }
 
     /// Sends what TLS still has to say, an alert mostly, as far as the socket takes it, and closes.

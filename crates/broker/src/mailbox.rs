@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn commits_merge_but_keep_their_place_among_losses() {
         let (mailbox, _poll, _) = mailbox();
-        let lost = Lost { up_to: Position(9), error: store::AppendError::DiskFull };
+        let lost = Lost { up_to: Position(9), error: store::AppendError::Shortage };
         for mail in [
             Mail::Committed(Position(1)),
             Mail::Committed(Position(2)),

@@ -20,7 +20,7 @@ pub(crate) enum Topic {
 pub(crate) fn of_publish(topic: &str) -> Topic {
     if !topic.starts_with('$') {
         Topic::Plain
-    } else if rules::basic_ingest(topic).is_some_and(|ingest| !ingest.rule.is_empty()) {
+    } else if mqtt_session::basic_ingest(topic).is_some_and(|ingest| !ingest.rule.is_empty()) {
         Topic::BasicIngest
     } else if topic.starts_with("$aws/") {
         Topic::Reserved("reserved topics other than `$aws/rules/NAME/…` are not available yet")
@@ -35,7 +35,7 @@ pub(crate) fn reserved_filter(filter: &str) -> Option<&'static str> {
         None
     } else if filter.starts_with("$share/") {
         Some("shared subscriptions are not available yet")
-    } else if rules::basic_ingest(filter).is_some() {
+    } else if mqtt_session::basic_ingest(filter).is_some() {
         // [AWS iot-basic-ingest] Nothing is delivered there, so nothing can be subscribed.
         Some("basic ingest topics have no subscribers")
     } else if filter.starts_with("$aws/") {

@@ -300,6 +300,47 @@ fn unfinished_connections_are_bounded_per_address_and_in_time() {
 }
 
 #[test]
+fn unfinished_connections_are_bounded_in_all_and_the_next_come_in_when_one_ends() {
+    let cloud = Cloud::with(Setup { unfinished_max: 4, ..Setup::default() });
+    let device = cloud.device(ALLOW_ALL);
+    let mut idle: Vec<_> = (0..4).map(|_| TcpStream::connect(cloud.broker.mqtts_addr()).unwrap()).collect();
+    until(|| cloud.broker.counters().accepted == 4);
+    // The next waits in the kernel's queue.
+    let address = cloud.broker.mqtts_addr();
+    let late = std::thread::spawn(move || Client::dial(address, &device.tls()).map(|_| ()));
+    // In the time in which another broker starts and lets its first client in, this one lets in nobody.
+    let elsewhere = Cloud::start();
+    elsewhere.connect(&elsewhere.device(ALLOW_ALL)).ping();
+    assert!(!late.is_finished());
+    assert_eq!(cloud.broker.counters().accepted, 4);
+    idle.pop();
+    late.join().unwrap().unwrap();
+    assert_eq!(cloud.broker.counters().accepted, 5);
+    assert_eq!(cloud.broker.counters().refused_busy, 0);
+}
+
+#[test]
+fn who_comes_when_every_seat_is_taken_is_refused_and_seats_are_given_back() {
+    let cloud = Cloud::with(Setup { connections_max: 2, ..Setup::default() });
+    let device = cloud.device(ALLOW_ALL);
+    let first = cloud.connect(&device);
+    let second = TcpStream::connect(cloud.broker.mqtts_addr()).unwrap();
+    until(|| cloud.broker.counters().accepted == 2);
+    let mut third = TcpStream::connect(cloud.broker.mqtts_addr()).unwrap();
+    third.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(matches!(third.read(&mut [0]), Ok(0) | Err(_)), "it is closed at once");
+    assert_eq!(cloud.broker.counters().refused_full, 1);
+    logged(&["eyot::connect", "every connection that the limit of open files allows"]);
+
+    drop(second);
+    let other = cloud.device(ALLOW_ALL);
+    until(|| Client::dial(cloud.broker.mqtts_addr(), &other.tls()).is_ok());
+    drop(first);
+    until(|| cloud.broker.connections() == 0);
+    cloud.connect(&other).ping();
+}
+
+#[test]
 fn a_burst_from_one_address_is_no_flood() {
     let cloud = Cloud::with(Setup { unfinished_per_address_max: 200, ..Setup::default() });
     let device = cloud.device(ALLOW_ALL);

@@ -180,7 +180,7 @@ fn what_a_full_disk_loses_is_not_acknowledged_and_later_messages_are() {
     disk.limit_bytes(Some(disk.used_bytes()));
     client.publish_qos1("keep", r#"{"n":1}"#, 1);
     client.expect_closed();
-    logged(&["eyot::connection", &device.name, "SERVER_ERROR", "no space left"]);
+    logged(&["eyot::connection", &device.name, "SERVER_ERROR", "the disk has no room"]);
     disk.limit_bytes(None);
     let mut client = cloud.connect(&device);
     client.publish_qos1("keep", r#"{"n":2}"#, 1);

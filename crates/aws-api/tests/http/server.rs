@@ -39,7 +39,7 @@ impl Server {
         let (store, logs) = Logs::start(opening).unwrap();
         let identity = Identity { region: "us-east-1".to_owned(), account_id: "000000000000".to_owned() };
         let registry = Arc::new(Registry::load(&store, identity).unwrap());
-        let rules = Arc::new(Rules::load(&store, Arc::clone(&logs), "000000000000").unwrap());
+        let rules = Arc::new(Rules::load(&store, Arc::clone(&logs), "000000000000", Limits::aws()).unwrap());
         let shadows = Arc::new(Shadows::load(&store).unwrap());
         let names = ServerNames::new(["localhost".to_owned()]).unwrap();
         let authority = Arc::new(Authority::in_memory(&names, SystemTime::now()).unwrap());
@@ -71,7 +71,7 @@ impl Server {
         });
         let own = axum::Router::new().route("/_eyot/own", axum::routing::get(|| async { "own" }));
         let (end, ended) = oneshot::channel();
-        runtime.spawn(serve(listener, api.router(own), async {
+        runtime.spawn(serve(listener, aws_api::CONNECTIONS_MAX, api.router(own), async {
             let _ = ended.await;
         }));
         Self { address, end: Some(end), runtime: Some(runtime) }

@@ -1,11 +1,11 @@
 //! Clients come and go.
 
 use super::EventLoop;
-use crate::acceptor::log_refusal;
 use crate::authorize::{self, Denied};
 use crate::connection::Connection;
 use crate::handshake::{Arrival, Refusal, Stage};
 use crate::publication::{self, Incoming, Source};
+use crate::refusal_log::log_refusal;
 use crate::slots::Key;
 use mio::Interest;
 use mqtt_session::{DisconnectReason, Violation, Will};
@@ -79,7 +79,7 @@ impl From<Violation> for Farewell {
 impl EventLoop {
     /// A client has passed TLS and CONNECT: it takes over from its earlier connection and gets its CONNACK.
     pub(super) fn arrive(&mut self, arrival: Arrival) {
-        let Arrival { mut transport, session, accepted, client, input } = arrival;
+        let Arrival { mut transport, session, accepted, client, input, seat } = arrival;
         // Between the decision and here the registry may have changed, and its news have passed this loop already.
         if let Err(reason) = authorize::permit_again(&self.shared, &client, &accepted, session.will()) {
             let who = &client.who;
@@ -96,7 +96,7 @@ impl EventLoop {
         }
         let who = Arc::clone(&client.who);
         let timeout = session.poll_timeout();
-        let key = self.connections.insert(Connection::new(transport, session, client));
+        let key = self.connections.insert(Connection::new(transport, session, client, seat));
         let Some(connection) = self.connections.get_mut(key) else { return };
         let socket = connection.transport.socket();
         if let Err(error) = self.poll.registry().register(socket, key.token(), Interest::READABLE) {

@@ -50,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) loops: usize,
     pub(crate) limits: Limits,
     pub(crate) connect_deadline: Duration,
+    pub(crate) connections_max: usize,
+    pub(crate) unfinished_max: usize,
     pub(crate) unfinished_per_address_max: usize,
     pub(crate) store: Option<StoreOptions>,
 }
@@ -60,6 +62,8 @@ impl Default for Setup {
             loops: 2,
             limits: Limits::aws(),
             connect_deadline: PATIENCE,
+            connections_max: usize::MAX,
+            unfinished_max: 2_048,
             unfinished_per_address_max: 256,
             store: None,
         }
@@ -92,11 +96,14 @@ impl Cloud {
         let (store, logs) = logs::Logs::start(Store::open(options).expect("a store")).expect("a log store");
         let identity = Identity { region: REGION.to_owned(), account_id: ACCOUNT.to_owned() };
         let registry = Arc::new(Registry::load(&store, identity).expect("a registry"));
-        let rules = Arc::new(Rules::load(&store, Arc::clone(&logs), ACCOUNT).expect("rules"));
+        let rules =
+            Arc::new(Rules::load(&store, Arc::clone(&logs), ACCOUNT, setup.limits.clone()).expect("rules"));
         let config = BrokerConfig {
             loops: setup.loops,
             limits: setup.limits,
             connect_deadline: setup.connect_deadline,
+            connections_max: setup.connections_max,
+            unfinished_max: setup.unfinished_max,
             unfinished_per_address_max: setup.unfinished_per_address_max,
             ..BrokerConfig::new(([127, 0, 0, 1], 0).into())
         };

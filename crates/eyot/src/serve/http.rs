@@ -26,9 +26,10 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// Serves the API on a listener.
+    /// Serves the API on a listener, to so many connections at a time.
     pub(super) fn start(
         listener: TcpListener,
+        connections_max: usize,
         api_parts: aws_api::Parts,
         authority: &Arc<Authority>,
         ready: &Ready,
@@ -47,7 +48,7 @@ impl Http {
         };
         let router = Api::new(api_parts).router(own_endpoints::router(ready, authority));
         let (end, ended) = oneshot::channel();
-        let serving = runtime.spawn(aws_api::serve(listener, router, async {
+        let serving = runtime.spawn(aws_api::serve(listener, connections_max, router, async {
             // A sender that was dropped is an end as well.
             let _ = ended.await;
         }));

@@ -7,6 +7,7 @@ mod home;
 mod http;
 mod metrics;
 mod names;
+mod open_files;
 mod own_endpoints;
 mod parts;
 mod steady_clock;
@@ -29,10 +30,12 @@ use crate::ready::{self, Ready};
 
 use home::Home;
 use http::Http;
+use open_files::Shares;
 use parts::Parts;
 use upkeep::Upkeep;
 
 pub(crate) use names::{Machine, Names};
+pub(crate) use open_files::FILES_OF_SERVER;
 pub(crate) use stop::Stop;
 
 /// How long a drain waits for clients and requests before it leaves them.
@@ -64,13 +67,14 @@ impl Cloud {
     /// Starts everything, and says so in the ready file.
     pub(crate) fn start(settings: Settings, ports: PortsInUse) -> Outcome<Self> {
         let names = Names::of(&settings, &Machine::this());
+        let shares = open_files::shares();
         let home = Home::open(&settings)?;
         let mut notes = Vec::new();
         // Before the directory: the most usual mistake, a server that runs already, is told by its port.
         let listener = listen(SocketAddr::new(settings.api_host.0, settings.api_port), ports, &mut notes)?;
-        let parts = Parts::open(&settings, &names, &home)?;
         let limits = limits_of(settings.limits);
-        let broker = Arc::new(start_broker(&settings, &limits, &parts, ports, &mut notes)?);
+        let parts = Parts::open(&settings, &limits, &names, &home)?;
+        let broker = Arc::new(start_broker(&settings, &limits, shares, &parts, ports, &mut notes)?);
 
         let api = listener.local_addr().context(|| "the API's listener has no address".to_owned())?;
         let ready = Ready {
@@ -84,7 +88,7 @@ impl Cloud {
             console: None,
         };
         let api_parts = parts.for_api(&broker, limits, &names, api);
-        let http = Http::start(listener, api_parts, &parts.authority, &ready)?;
+        let http = Http::start(listener, shares.api, api_parts, &parts.authority, &ready)?;
         let upkeep = Upkeep::start(&parts, &broker)?;
 
         let ready_files: Vec<PathBuf> =
@@ -158,6 +162,7 @@ fn limits_of(profile: LimitsProfile) -> Limits {
 fn start_broker(
     settings: &Settings,
     limits: &Limits,
+    shares: Shares,
     parts: &Parts,
     ports: PortsInUse,
     notes: &mut Vec<String>,
@@ -166,6 +171,7 @@ fn start_broker(
         let mut config = BrokerConfig::new(SocketAddr::new(settings.device_host(), port));
         config.loops = settings.loops();
         config.limits = limits.clone();
+        config.connections_max = shares.devices;
         Broker::start(config, parts.for_broker())
     };
     let wanted = settings.mqtts_port;

@@ -32,7 +32,7 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Opens the data directory: its lock first, so that nothing is written into one that another process has.
-    pub(super) fn open(settings: &Settings, names: &Names, home: &Home) -> Outcome<Self> {
+    pub(super) fn open(settings: &Settings, limits: &Limits, names: &Names, home: &Home) -> Outcome<Self> {
         let options =
             if settings.in_memory { StoreOptions::in_memory() } else { StoreOptions::directory(home.dir()) };
         let opening = Store::open(options).map_err(unopened)?;
@@ -50,7 +50,7 @@ impl Parts {
         let identity = Identity { region: settings.region(), account_id: settings.account_id.0.clone() };
         let registry = Registry::load(&store, identity)
             .context(|| "things, certificates and policies cannot be loaded".to_owned())?;
-        let rules = Rules::load(&store, Arc::clone(&logs), &settings.account_id.0)
+        let rules = Rules::load(&store, Arc::clone(&logs), &settings.account_id.0, limits.clone())
             .context(|| "the rules cannot be loaded".to_owned())?;
         let shadows = Shadows::load(&store).context(|| "the shadows cannot be loaded".to_owned())?;
         Ok(Self {

@@ -1,5 +1,6 @@
 //! The machine's clock and limits.
 
+use crate::serve::FILES_OF_SERVER;
 use crate::wall_clock;
 
 use super::Finding;
@@ -9,9 +10,6 @@ const CLOCK_MS_MIN: i64 = 1_735_689_600_000;
 
 /// Our certificates end in 2049, and no signature is dated after.
 const CLOCK_MS_MAX: i64 = 2_493_072_000_000;
-
-/// Files that the server needs for itself: journal, log segments, state, listeners.
-const FILES_OF_SERVER: u64 = 256;
 
 /// Fewer are too few for more than a handful of devices.
 const FILES_MIN: u64 = 1024;
@@ -38,12 +36,13 @@ fn judge_clock(now_ms: i64) -> Finding {
 /// How many files, and so connections, a process may have open. Only where the system says so in /proc.
 pub(super) fn open_files() -> Option<Finding> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    soft_limit(&limits).map(judge_open_files)
+    hard_limit(&limits).map(judge_open_files)
 }
 
-fn soft_limit(limits: &str) -> Option<u64> {
+/// The server raises its soft limit to this.
+fn hard_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    match line.split_whitespace().next()? {
+    match line.split_whitespace().nth(1)? {
         "unlimited" => Some(u64::MAX),
         number => number.parse().ok(),
     }
@@ -74,11 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_limit_counts() {
+    fn the_hard_limit_counts() {
         let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            512              4096             files\n";
-        assert_eq!(soft_limit(limits), Some(512));
+        assert_eq!(hard_limit(limits), Some(4096));
         assert!(judge_open_files(512).remedy.is_some());
         assert!(judge_open_files(65_536).remedy.is_none());
-        assert_eq!(soft_limit("Max open files  unlimited  unlimited files"), Some(u64::MAX));
+        assert_eq!(hard_limit("Max open files  1024  unlimited files"), Some(u64::MAX));
     }
 }
