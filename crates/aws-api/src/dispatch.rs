@@ -120,7 +120,13 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
     let started = Instant::now();
     let request_id = new_request_id();
     let (head, body) = request.into_parts();
-    let answer = answer(&cloud, &head, body, &request_id).await;
+    let answer = {
+        let (cloud, request_id) = (Arc::clone(&cloud), request_id.clone());
+        // A task of its own: this one is dropped when the client hangs up, and a change must not end half made, stored
+        // and not told to the event loops.
+        tokio::spawn(async move { answer(&cloud, &head, body, &request_id).await }).await
+    };
+    let answer = answer.unwrap_or_else(|error| Answer::failed(&error));
     let (service, name) = (answer.service, answer.operation.map_or("-", |operation| operation.name));
     let (reply, code) = match &answer.outcome {
         Ok(reply) => (reply.clone(), ""),
@@ -143,6 +149,13 @@ struct Answer {
     service: Service,
     operation: Option<&'static Operation>,
     outcome: Result<Reply, ApiError>,
+}
+
+impl Answer {
+    /// A request whose handler panicked, or was ended with the server.
+    fn failed(error: &tokio::task::JoinError) -> Self {
+        Self { service: Service::Iot, operation: None, outcome: Err(ApiError::internal(error)) }
+    }
 }
 
 async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_id: &str) -> Answer {

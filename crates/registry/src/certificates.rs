@@ -202,9 +202,10 @@ impl Registry {
             let mut change = Change::none();
             if status != certificate.status {
                 change = Change::of_principals(vec![*id]);
-                if certificate.status == CertificateStatus::Active {
-                    change.dropped = vec![*id];
-                }
+            }
+            // Also when it was so before: who asks again wants to be sure that nobody is connected.
+            if status != CertificateStatus::Active {
+                change.dropped = vec![*id];
             }
             Ok(Plan { value: (), edits: vec![Edit::PutCertificate(Arc::new(updated))], change })
         })
