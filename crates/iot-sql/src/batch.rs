@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mqtt_wire::topic::filter_matches;
+use mqtt_wire::topic::{MatchRules, filter_matches};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
@@ -161,8 +161,10 @@ fn evaluate(vector: &Vector<'_>, default_version: SqlVersion, seed: u128) -> Res
         }
         "sql" | "parse_error" => {
             let statement = Statement::parse(required(vector.sql.as_deref(), "sql")?, version)?;
-            let matched =
-                basic_ingest || statement.topic_filter().is_none_or(|filter| filter_matches(filter, topic));
+            let matched = basic_ingest
+                || statement
+                    .topic_filter()
+                    .is_none_or(|filter| filter_matches(filter, topic, MatchRules::Aws));
             Ok(outcome(if matched { statement.evaluate(&input)? } else { Output::Nothing }))
         }
         kind => Err(Failure::Line(format!("unknown kind `{}`", shorten(kind)))),

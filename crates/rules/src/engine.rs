@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use iot_sql::{Context, Input, Output, Randomness};
+use mqtt_session::basic_ingest;
 use serde_json::json;
 use store::limits::RECORD_BYTES_MAX;
 use tracing::{debug, warn};
 
 use crate::actions::{Action, Outcome};
 use crate::consequences::KEPT_BYTES_MAX;
-use crate::set::{BasicIngest, basic_ingest};
 use crate::{Consequences, Failure, LOG_TARGET, Rule};
 
 /// How many rules may hand a message on to each other.
@@ -61,7 +61,7 @@ impl Rule {
             random: Randomness::new(message.seed ^ self.salt),
         };
         // [AWS iot-basic-ingest] "topic() … doesn't include `$aws/rules/rule_name`."
-        let topic = basic_ingest(message.topic).map_or(message.topic, |BasicIngest { rest, .. }| rest);
+        let topic = basic_ingest(message.topic).map_or(message.topic, |ingest| ingest.topic);
         let run =
             Run { rule: self, message, input: Input { payload: message.payload, topic, context: &context } };
         let failures = run.statement(consequences);

@@ -2,7 +2,7 @@
 //!
 //! [`Rules`] keeps the rules durably and hands out [`RuleSet`]s: immutable snapshots that the broker's loops put into
 //! their topic tries. A message that matches a [`Rule`]'s FROM filter, or that names the rule by basic ingest
-//! (`$aws/rules/NAME/…`, see [`basic_ingest`]), goes through [`Rule::execute`]: SQL, then each action for itself, then
+//! (`$aws/rules/NAME/…`, see [`mqtt_session::basic_ingest`]), goes through [`Rule::execute`]: SQL, then each action for itself, then
 //! the error action if anything failed. Nothing is carried out here: what is to happen comes back as
 //! [`Consequences`] — log events for the journal in one transaction with the message, and messages to publish.
 //!
@@ -27,7 +27,7 @@ pub use engine::{Message, REPUBLISH_DEPTH_MAX};
 pub use error::{LoadError, RuleError};
 pub use rule::{Counters, Rule};
 pub use rules::{Done, ListQuery, Page, RULE_ACTIONS_MAX, RULE_NAME_BYTES_MAX, Rules};
-pub use set::{BasicIngest, RuleSet, basic_ingest};
+pub use set::RuleSet;
 
 /// The `tracing` target of everything that happens to rules.
 pub const LOG_TARGET: &str = "eyot::rules";

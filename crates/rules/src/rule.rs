@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use iot_sql::{SqlVersion, Statement};
 use logs::Logs;
+use mqtt_session::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::Action;
@@ -20,6 +21,8 @@ const RECORD_FORMAT: u8 = 1;
 pub(crate) struct Surroundings {
     pub(crate) logs: Arc<Logs>,
     pub(crate) account_id: String,
+    /// What topics may be published to, and how filters match.
+    pub(crate) limits: Limits,
 }
 
 /// A rule: its definition, and what was compiled from it.

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use logs::Logs;
-use mqtt_wire::topic::filter_matches;
+use mqtt_session::Limits;
+use mqtt_wire::topic::{MatchRules, filter_matches};
 use store::{Keyspace, Position, Store, Transaction};
 
 use crate::rule::Surroundings;
@@ -72,10 +73,11 @@ impl Rules {
     /// # Errors
     /// [`LoadError`] names the rule that cannot be loaded: it is not skipped, because a rule that silently does not
     /// run loses data.
-    pub fn load(store: &Store, logs: Arc<Logs>, account_id: &str) -> Result<Self, LoadError> {
-        let surroundings = Arc::new(Surroundings { logs, account_id: account_id.to_owned() });
+    pub fn load(store: &Store, logs: Arc<Logs>, account_id: &str, limits: Limits) -> Result<Self, LoadError> {
+        let match_rules = limits.match_rules;
+        let surroundings = Arc::new(Surroundings { logs, account_id: account_id.to_owned(), limits });
         let rules = stored(store, &surroundings)?;
-        let current = RwLock::new(Arc::new(RuleSet { version: 1, rules }));
+        let current = RwLock::new(Arc::new(RuleSet { version: 1, rules, match_rules }));
         let stale = Arc::new(AtomicBool::new(false));
         let lost = stale.clone();
         store.on_commit(Box::new(move |committed| {
@@ -167,7 +169,7 @@ impl Rules {
         let wanted = |rule: &&Arc<Rule>| {
             let behind = query.after.is_none_or(|after| rule.name() > after);
             let state = query.disabled.is_none_or(|disabled| disabled != rule.is_enabled());
-            behind && state && query.topic.is_none_or(|topic| covers(rule, topic))
+            behind && state && query.topic.is_none_or(|topic| covers(rule, topic, snapshot.match_rules))
         };
         let mut items: Vec<_> =
             snapshot.iter().filter(wanted).take(query.limit.saturating_add(1)).cloned().collect();
@@ -244,7 +246,7 @@ impl Rules {
     }
 
     fn publish(&self, before: &RuleSet, rules: BTreeMap<String, Arc<Rule>>) {
-        let set = Arc::new(RuleSet { version: before.version + 1, rules });
+        let set = Arc::new(RuleSet { version: before.version + 1, rules, match_rules: before.match_rules });
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = set;
     }
 }
@@ -274,7 +276,8 @@ fn check_name(name: &str) -> Result<(), RuleError> {
 }
 
 /// Whether `topic`, a topic or a filter, is the rule's: filters are compared as text, topics are matched.
-fn covers(rule: &Rule, topic: &str) -> bool {
+fn covers(rule: &Rule, topic: &str, match_rules: MatchRules) -> bool {
     let is_filter = topic.contains(['+', '#']);
-    rule.topic_filter().is_some_and(|filter| filter == topic || !is_filter && filter_matches(filter, topic))
+    rule.topic_filter()
+        .is_some_and(|filter| filter == topic || !is_filter && filter_matches(filter, topic, match_rules))
 }

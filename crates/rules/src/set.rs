@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mqtt_wire::topic::filter_matches;
+use mqtt_session::{BasicIngest, basic_ingest};
+use mqtt_wire::topic::{MatchRules, filter_matches};
 use tracing::warn;
 
 use crate::{Consequences, LOG_TARGET, Message, Rule};
-
-/// Topics that name a rule instead of being matched begin with this. [AWS iot-basic-ingest]
-const BASIC_INGEST_PREFIX: &str = "$aws/rules/";
 
 /// An immutable snapshot of the rules.
 #[derive(Debug, Default)]
 pub struct RuleSet {
     pub(crate) version: u64,
     pub(crate) rules: BTreeMap<String, Arc<Rule>>,
+    pub(crate) match_rules: MatchRules,
 }
 
 impl RuleSet {
@@ -37,7 +36,8 @@ impl RuleSet {
     /// The enabled rules whose FROM filter matches `topic`, one by one: for callers without a trie.
     pub fn matching(&self, topic: &str) -> impl Iterator<Item = &Arc<Rule>> {
         self.iter().filter(move |rule| {
-            rule.is_enabled() && rule.topic_filter().is_some_and(|filter| filter_matches(filter, topic))
+            rule.is_enabled()
+                && rule.topic_filter().is_some_and(|filter| filter_matches(filter, topic, self.match_rules))
         })
     }
 
@@ -58,36 +58,5 @@ impl RuleSet {
             }
         }
         true
-    }
-}
-
-/// A topic that names a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BasicIngest<'t> {
-    /// The rule's name.
-    pub rule: &'t str,
-    /// What `topic()` gives: everything behind the rule's name.
-    pub rest: &'t str,
-}
-
-/// Splits `$aws/rules/NAME/rest`; `None` for every other topic. A topic that ends with the name has an empty rest.
-pub fn basic_ingest(topic: &str) -> Option<BasicIngest<'_>> {
-    let named = topic.strip_prefix(BASIC_INGEST_PREFIX)?;
-    let (rule, rest) = named.split_once('/').unwrap_or((named, ""));
-    Some(BasicIngest { rule, rest })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn basic_ingest_names_a_rule_and_keeps_the_rest() {
-        let split = |topic| basic_ingest(topic).map(|BasicIngest { rule, rest }| (rule, rest));
-        assert_eq!(split("$aws/rules/telemetry/pico_w_simple"), Some(("telemetry", "pico_w_simple")));
-        assert_eq!(split("$aws/rules/r/a/b"), Some(("r", "a/b")));
-        assert_eq!(split("$aws/rules/r"), Some(("r", "")));
-        assert_eq!(split("$aws/things/r/a"), None);
-        assert_eq!(split("aws/rules/r/a"), None);
     }
 }

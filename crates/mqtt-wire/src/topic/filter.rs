@@ -1,6 +1,6 @@
 //! Topic filters: what a client subscribes to, and what a rule takes its messages from.
 
-use super::matching::{MatchRules, levels_match};
+use super::matching::{MatchRules, filter_matches};
 use super::{TOPIC_BYTES_LIMIT, TopicName};
 use crate::error::DecodeError;
 use crate::reader::Reader;
@@ -88,7 +88,7 @@ impl<'a> TopicFilter<'a> {
 
     /// Whether a message on `topic` belongs to this filter.
     pub fn matches(&self, topic: TopicName<'_>, rules: MatchRules) -> bool {
-        levels_match(self.0, topic.as_str(), rules)
+        filter_matches(self.0, topic.as_str(), rules)
     }
 }
 

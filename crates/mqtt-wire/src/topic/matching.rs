@@ -12,14 +12,10 @@ pub enum MatchRules {
     Mqtt,
 }
 
-/// Whether a message on `topic` belongs to `filter`, as AWS decides it.
+/// Whether a message on `topic` belongs to `filter`.
 ///
 /// For texts that have been checked elsewhere. An unchecked filter gives an answer too, only a useless one.
-pub fn filter_matches(filter: &str, topic: &str) -> bool {
-    levels_match(filter, topic, MatchRules::Aws)
-}
-
-pub(super) fn levels_match(filter: &str, topic: &str, rules: MatchRules) -> bool {
+pub fn filter_matches(filter: &str, topic: &str, rules: MatchRules) -> bool {
     // [MQTT311 4.7.2-1] A wildcard in the first level takes no topic that begins with `$`.
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
@@ -82,7 +78,7 @@ mod tests {
             assert!(!matches(filter, topic, MatchRules::Aws), "{filter} and {topic}");
             assert!(matches(filter, topic, MatchRules::Mqtt), "{filter} and {topic}");
         }
-        assert!(!filter_matches("sensor/#", "sensor"));
+        assert!(!filter_matches("sensor/#", "sensor", MatchRules::Aws));
     }
 
     /// [MQTT311 4.7.2-1]

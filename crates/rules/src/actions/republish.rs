@@ -1,6 +1,7 @@
 //! `republish`: the result becomes a message on another topic. [AWS republish-rule-action]
 
 use iot_sql::{Dollar, Output, SqlVersion, Template};
+use mqtt_session::{Limits, basic_ingest, check_topic};
 use mqtt_wire::QoS;
 use mqtt_wire::topic::TopicName;
 use serde::Deserialize;
@@ -51,6 +52,9 @@ impl RepublishAction {
             let error = format!("nothing can be published to it: it {error}");
             return Err(run.failure(CLASS, topic, error));
         }
+        if let Some(error) = not_for_rules(&topic, &run.rule.surroundings.limits) {
+            return Err(run.failure(CLASS, topic, error));
+        }
         if run.message.depth >= REPUBLISH_DEPTH_MAX {
             let error = format!("{REPUBLISH_DEPTH_MAX} rules have handed this message on: they form a loop");
             return Err(run.failure(CLASS, topic, error));
@@ -60,4 +64,14 @@ impl RepublishAction {
         consequences.republishes.push(Republish { topic, payload, qos: self.qos, retain: false, depth });
         Ok(())
     }
+}
+
+/// Why a rule's message cannot go to a topic that devices may name, if so.
+fn not_for_rules(topic: &str, limits: &Limits) -> Option<String> {
+    let is_ingest = basic_ingest(topic).is_some_and(|ingest| !ingest.rule.is_empty());
+    if topic.starts_with('$') && !is_ingest {
+        // Nobody would get it: said here, rather than taken in silence.
+        return Some("reserved topics other than `$aws/rules/NAME/…` are not available yet".to_owned());
+    }
+    check_topic(topic, limits).err().map(|excess| format!("nothing can be published to it: it {excess}"))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use logs::{FilterQuery, Logs, NewGroup};
-use rules::{Consequences, Message, RuleDefinition, Rules, basic_ingest};
+use mqtt_session::{Limits, basic_ingest};
+use rules::{Consequences, Message, RuleDefinition, Rules};
 use serde_json::{Value, json};
 use store::{Store, StoreOptions};
 
@@ -22,9 +23,13 @@ impl Island {
     }
 
     pub(crate) fn open(options: StoreOptions) -> Self {
+        Self::with(options, Limits::aws())
+    }
+
+    pub(crate) fn with(options: StoreOptions, limits: Limits) -> Self {
         let opening = Store::open(options).expect("the store opens");
         let (store, logs) = Logs::start(opening).expect("the logs start");
-        let rules = Rules::load(&store, logs.clone(), "123456789012").expect("the rules load");
+        let rules = Rules::load(&store, logs.clone(), "123456789012", limits).expect("the rules load");
         Self { store, logs, rules }
     }
 

@@ -187,7 +187,7 @@ fn a_change_that_the_disk_lost_is_gone_at_the_next_one() {
     let definition = definition_of(json!({"sql": "SELECT * FROM 'b'"}));
     let lost = island.rules.create("lost", definition.clone(), NOW_MS).unwrap();
     let error = island.store.when_committed(lost.position.unwrap()).wait().unwrap_err();
-    assert_eq!(error, AppendError::DiskFull);
+    assert_eq!(error, AppendError::Shortage);
     disk.limit_bytes(None);
 
     island.rule("lost", json!({"sql": "SELECT * FROM 'c'"}));

@@ -1,8 +1,10 @@
 //! Messages through rules, to log events and further messages.
 
 use crate::common::{Island, failed, republish_to, republished, to_group};
+use mqtt_session::Limits;
 use rules::REPUBLISH_DEPTH_MAX;
 use serde_json::{Value, json};
+use store::StoreOptions;
 
 const POST: &str = "SELECT *, topic() as device_id, timestamp() AS received_at";
 
@@ -138,12 +140,42 @@ fn a_loop_of_rules_ends() {
 fn reserved_topics_are_written_with_two_dollars() {
     let island = Island::in_memory();
     let sql = "SELECT TRUE AS state.reported.on, t AS state.reported.temp FROM 'a/+'";
-    island
-        .rule("r", json!({"sql": sql, "actions": [republish_to("$$aws/things/${topic(2)}/shadow/update")]}));
+    island.rule("r", json!({"sql": sql, "actions": [republish_to("$$aws/rules/${topic(2)}/x")]}));
     assert_eq!(
         republished(&island.publish("a/lamp", r#"{"t":1.50}"#)),
-        [r#"$aws/things/lamp/shadow/update {"state":{"reported":{"on":true,"temp":1.50}}}"#]
+        [r#"$aws/rules/lamp/x {"state":{"reported":{"on":true,"temp":1.50}}}"#]
     );
+}
+
+/// Nobody would get such a message: the action fails, and its error action tells.
+#[test]
+fn what_cannot_be_published_is_a_failure() {
+    let long = format!("a/{}", "x".repeat(255));
+    let topics = [
+        ("$$aws/things/lamp/shadow/update", "reserved topics other than"),
+        ("$$SYS/x", "reserved topics other than"),
+        ("$$aws/rules//x", "reserved topics other than"),
+        (&long, "257 bytes, at most 256"),
+        ("1/2/3/4/5/6/7/8/9", "8 slashes, at most 7"),
+    ];
+    for (topic, reason) in topics {
+        let island = Island::in_memory();
+        let definition = json!({
+            "sql": "SELECT * FROM 'a'", "actions": [republish_to(topic)], "errorAction": republish_to("err"),
+        });
+        island.rule("r", definition);
+        let consequences = island.publish("a", "{}");
+        assert!(failed(&consequences)[0].contains(reason), "{topic}: {:?}", failed(&consequences));
+        assert_eq!(consequences.republishes.len(), 1);
+        assert_eq!(consequences.republishes[0].topic, "err");
+    }
+}
+
+#[test]
+fn with_relaxed_limits_a_filter_matches_its_parent_everywhere() {
+    let island = Island::with(StoreOptions::in_memory(), Limits::relaxed());
+    island.rule("any", json!({"sql": "SELECT VALUE t FROM 'room/#'", "actions": [republish_to("any")]}));
+    assert_eq!(republished(&island.publish("room", r#"{"t":31}"#)), ["any 31"]);
 }
 
 #[test]
