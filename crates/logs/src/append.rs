@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use store::Position;
-use store::disk::{Disk, OpenMode, is_disk_full};
+use store::disk::{Disk, OpenMode, is_shortage};
 
 use crate::segment::recovery::Recovered;
 use crate::segment::unsealed::{RECORD_HEADER_BYTES, encode_record};
@@ -188,7 +188,7 @@ impl Appender {
             Ok(file)
         });
         let file = match created {
-            Err(error) if is_disk_full(&error) => {
+            Err(error) if is_shortage(&error) => {
                 if self.disk.exists(&path) {
                     let removed = self.disk.remove_file(&path).and_then(|()| self.disk.sync_dir(&self.dir));
                     self.fatal("an empty log segment cannot be removed", removed)?;
@@ -231,7 +231,7 @@ impl Appender {
         }
         let file = active.segment.file.clone();
         if let Err(error) = file.write_all_at(active.size, &buffer) {
-            if is_disk_full(&error) {
+            if is_shortage(&error) {
                 // Whole records among the half-written ones must not come back behind others.
                 let cut = file.set_size(active.size).and_then(|()| file.sync_data());
                 active.durable = active.size;

@@ -28,9 +28,9 @@ pub enum LogsError {
     /// More tags than a group may have.
     #[error("{0}")]
     TooManyTags(String),
-    /// The disk is full: the same request succeeds when there is room again.
-    #[error("no space left on the disk for log events")]
-    DiskFull,
+    /// The disk is full, or too many files are open: the same request succeeds when that has passed.
+    #[error("log events cannot be stored: the disk has no room, or too many files are open")]
+    Shortage,
     /// Our fault or the disk's. Nothing is known about the request's effect.
     #[error("{0}")]
     Unavailable(String),
@@ -50,7 +50,7 @@ impl LogsError {
 impl From<AppendError> for LogsError {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::DiskFull => Self::DiskFull,
+            AppendError::Shortage => Self::Shortage,
             other => Self::Unavailable(other.to_string()),
         }
     }
@@ -58,7 +58,7 @@ impl From<AppendError> for LogsError {
 
 impl From<std::io::Error> for LogsError {
     fn from(error: std::io::Error) -> Self {
-        if store::disk::is_disk_full(&error) { Self::DiskFull } else { Self::Unavailable(error.to_string()) }
+        if store::disk::is_shortage(&error) { Self::Shortage } else { Self::Unavailable(error.to_string()) }
     }
 }
 

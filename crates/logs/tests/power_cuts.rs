@@ -64,7 +64,7 @@ impl Model {
 
 /// One thread publishes through rules, one puts batches, until `rounds` or until the store refuses for good.
 fn work(running: &Running, model: &Mutex<Model>, random: &mut Random, rounds: u64) {
-    let passes = |error: &LogsError| *error == LogsError::DiskFull;
+    let passes = |error: &LogsError| *error == LogsError::Shortage;
     std::thread::scope(|scope| {
         let mut rule_random = Random::new(random.next_u64());
         scope.spawn(move || {
@@ -202,7 +202,7 @@ fn after_a_full_disk_events_are_stored_again() {
     running.put("a", &[(0, "before")]);
     disk.limit_bytes(Some(disk.used_bytes() + 10));
     let refused = running.logs.put_events(GROUP, "a", vec![event(NOW + 1, "refused")], NOW).wait();
-    assert_eq!(refused, Err(LogsError::DiskFull));
+    assert_eq!(refused, Err(LogsError::Shortage));
     disk.limit_bytes(None);
     running.put("a", &[(2, "after")]);
     assert_eq!(running.all(), ["before", "after"]);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::disk::{Disk, is_disk_full};
+use crate::disk::{Disk, is_shortage};
 use crate::journal::{PendingRecord, RECORD_HEADER_BYTES, Segment};
 use crate::keyed::{Change, KeyedState};
 use crate::store::Shared;
@@ -95,12 +95,12 @@ impl Applier {
     fn flush(&self, consumer: &dyn Consumer) -> io::Result<()> {
         loop {
             match consumer.flush() {
-                Err(error) if is_disk_full(&error) => {
+                Err(error) if is_shortage(&error) => {
                     let queue = self.shared.queue();
                     if queue.refusal.is_some() {
                         return Err(error); // The journal has it, and the next start applies it.
                     }
-                    tracing::warn!(%error, "the disk is full: what is in the journal waits to be applied");
+                    tracing::warn!(%error, "log segments cannot grow: what is in the journal waits to be applied");
                     let _woken = self
                         .shared
                         .queue_changed

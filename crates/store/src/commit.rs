@@ -88,16 +88,19 @@ impl Ledger {
         self.committed.store(position.0, Ordering::Release);
         let later = state.waiters.split_off(&(Position(position.0 + 1), 0));
         let due = std::mem::replace(&mut state.waiters, later);
-        self.announce(state, due, &Ok(position));
+        drop(state);
+        self.tell(&Ok(position));
+        self.wake(due);
     }
 
     /// Everything after the committed position and up to `up_to` is lost; later appends may succeed.
     pub(crate) fn lose(&self, up_to: Position, error: AppendError) {
+        self.tell(&Err(Lost { up_to, error: error.clone() }));
         let mut state = self.lock();
         let after = state.committed;
         match state.lost.last_mut() {
             Some(last) if last.after == after => last.up_to = up_to,
-            _ => state.lost.push(LostRange { after, up_to, error: error.clone() }),
+            _ => state.lost.push(LostRange { after, up_to, error }),
         }
         if state.lost.len() > LOST_RANGES_MAX {
             let oldest = state.lost.remove(0);
@@ -105,31 +108,33 @@ impl Ledger {
         }
         let later = state.waiters.split_off(&(Position(up_to.0 + 1), 0));
         let due = std::mem::replace(&mut state.waiters, later);
-        self.announce(state, due, &Err(Lost { up_to, error }));
+        drop(state);
+        self.wake(due);
     }
 
     /// Nothing after the committed position will ever be durable.
     pub(crate) fn fail(&self, error: AppendError) {
-        let mut state = self.lock();
-        if state.failed.is_some() {
+        if self.lock().failed.is_some() {
             return;
         }
-        state.failed = Some(error.clone());
+        self.tell(&Err(Lost { up_to: Position(u64::MAX), error: error.clone() }));
+        let mut state = self.lock();
+        state.failed = Some(error);
         let due = std::mem::take(&mut state.waiters);
-        self.announce(state, due, &Err(Lost { up_to: Position(u64::MAX), error }));
+        drop(state);
+        self.wake(due);
     }
 
-    fn announce(
-        &self,
-        state: MutexGuard<'_, State>,
-        due: BTreeMap<(Position, u64), Waker>,
-        news: &Result<Position, Lost>,
-    ) {
-        drop(state);
-        self.changed.notify_all();
+    /// Calls back. Of a loss *before* anybody who waits for it can see it: who has changed its memory together with
+    /// the append takes that back, and the client that is told of the loss may ask at once.
+    fn tell(&self, news: &Result<Position, Lost>) {
         for callback in self.callbacks.read().unwrap_or_else(PoisonError::into_inner).iter() {
             callback(news.clone());
         }
+    }
+
+    fn wake(&self, due: BTreeMap<(Position, u64), Waker>) {
+        self.changed.notify_all();
         for waker in due.into_values() {
             waker.wake();
         }
@@ -233,7 +238,7 @@ mod tests {
     use std::task::Wake;
 
     fn disk_full() -> AppendError {
-        AppendError::DiskFull
+        AppendError::Shortage
     }
 
     #[test]

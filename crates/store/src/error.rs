@@ -23,9 +23,9 @@ pub enum AppendError {
         /// The limit.
         limit_bytes: u64,
     },
-    /// The disk had no room. Later appends work again once there is room.
-    #[error("no space left on the disk")]
-    DiskFull,
+    /// The disk had no room, or the process no file descriptor. Later appends work again once there is one.
+    #[error("the disk has no room, or too many files are open; the server's log says which")]
+    Shortage,
     /// The journal or the state failed. Nothing can be appended until the server starts anew.
     #[error("the store failed: {reason}")]
     Failed {

@@ -15,8 +15,8 @@ pub(crate) fn run(shared: &Arc<Shared>, mut journal: JournalWriter) {
     while let Some(batch) = next_batch(shared) {
         match journal.append(&batch) {
             Ok(()) => committed(shared, batch),
-            Err(WriteError::DiskFull(error)) => {
-                tracing::warn!(%error, "the disk is full: what waited for the journal is refused");
+            Err(WriteError::Shortage(error)) => {
+                tracing::warn!(%error, "the journal cannot grow: what waited for it is refused");
                 lost(shared, &batch);
             }
             Err(WriteError::Fatal(error)) => {
@@ -82,5 +82,5 @@ fn lost(shared: &Shared, batch: &[PendingRecord]) {
         queue.backlog_bytes -= bytes;
         queue.next
     };
-    shared.ledger.lose(up_to, AppendError::DiskFull);
+    shared.ledger.lose(up_to, AppendError::Shortage);
 }

@@ -5,9 +5,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may, also outside of test functions")]
 
 use std::collections::BTreeMap;
+use std::future::Future as _;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use store::disk::sim::{Random, SimDisk};
 use store::disk::{Disk, DiskFile, OpenMode, settle_file};
@@ -172,7 +174,7 @@ fn work(store: &Store, model: &Mutex<Model>, random: &mut Random, rounds: u64) {
                         Ok(_) => {
                             model.lock().unwrap().acknowledged.insert(number, true);
                         }
-                        Err(AppendError::DiskFull | AppendError::Backlog { .. }) => {}
+                        Err(AppendError::Shortage | AppendError::Backlog { .. }) => {}
                         Err(_) => return,
                     }
                 }
@@ -263,12 +265,12 @@ fn after_a_full_disk_appends_succeed_again_and_the_lost_stay_lost() {
     store.commit(put("before")).wait().unwrap();
     disk.limit_bytes(Some(disk.used_bytes() + 100));
     let lost = store.append(put("lost")).unwrap();
-    assert_eq!(store.when_committed(lost).wait(), Err(AppendError::DiskFull));
-    assert_eq!(store.commit(put("lost too")).wait(), Err(AppendError::DiskFull));
+    assert_eq!(store.when_committed(lost).wait(), Err(AppendError::Shortage));
+    assert_eq!(store.commit(put("lost too")).wait(), Err(AppendError::Shortage));
     disk.limit_bytes(None);
     let after = store.commit(put("after")).wait().unwrap();
     assert!(after > lost);
-    assert_eq!(store.when_committed(lost).wait(), Err(AppendError::DiskFull));
+    assert_eq!(store.when_committed(lost).wait(), Err(AppendError::Shortage));
     disk.power_off();
     let _ = store.close();
     disk.power_on(3);
@@ -299,6 +301,34 @@ fn listeners_learn_of_the_loss_before_the_next_commit() {
     let news = news.lock().unwrap();
     assert!(matches!(&news[0], Err(store::Lost { up_to, .. }) if *up_to == lost), "{news:?}");
     assert_eq!(news[1], Ok(kept));
+}
+
+/// A listener takes back what it changed in memory together with the append; the client that is told of the loss may
+/// ask about it at once.
+#[test]
+fn listeners_learn_of_a_loss_before_those_who_wait_for_it() {
+    let disk = SimDisk::new(1);
+    let (store, _numbers) = open(&disk, &mut Random::new(1)).unwrap();
+    let (lost, early) = (Arc::new(Mutex::new(Position::NONE)), Arc::new(Mutex::new(Vec::new())));
+    let (asking, asked, seen) = (store.clone(), lost.clone(), early.clone());
+    let appended = Arc::new(std::sync::Barrier::new(2));
+    let entered = appended.clone();
+    store.on_commit(Box::new(move |event| {
+        if event.is_err() {
+            entered.wait();
+            let mut waiting = Box::pin(asking.when_committed(*asked.lock().unwrap()));
+            let polled = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            seen.lock().unwrap().push(polled.is_pending());
+        }
+    }));
+    disk.limit_bytes(Some(disk.used_bytes()));
+    let mut transaction = Transaction::new();
+    transaction.put(KEYS, b"key", vec![1; 100]);
+    let position = store.append(transaction).unwrap();
+    *lost.lock().unwrap() = position;
+    appended.wait();
+    assert!(store.when_committed(position).wait().is_err());
+    assert_eq!(*early.lock().unwrap(), [true]);
 }
 
 #[test]

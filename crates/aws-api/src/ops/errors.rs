@@ -66,7 +66,7 @@ impl From<LogsError> for ApiError {
             LogsError::InvalidParameter(_) => Self::invalid(text),
             LogsError::LimitExceeded(_) => Self::modelled("LimitExceededException", text),
             LogsError::TooManyTags(_) => Self::modelled("TooManyTagsException", text),
-            LogsError::DiskFull | LogsError::Unavailable(_) => Self::unavailable(&text),
+            LogsError::Shortage | LogsError::Unavailable(_) => Self::unavailable(&text),
         }
     }
 }

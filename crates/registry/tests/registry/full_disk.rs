@@ -23,7 +23,7 @@ fn what_a_full_disk_lost_is_taken_back() {
     let attached = registry.attach_policy("p", &arn).unwrap();
     for position in [lost.position, attached.position] {
         let outcome = store.when_committed(position.unwrap()).wait();
-        assert_eq!(outcome, Err(AppendError::DiskFull));
+        assert_eq!(outcome, Err(AppendError::Shortage));
     }
     disk.limit_bytes(None);
 

@@ -150,7 +150,7 @@ fn what_a_full_disk_lost_is_taken_back() {
 
     disk.limit_bytes(Some(disk.used_bytes()));
     let lost = shadows.update("pico", None, br#"{"state":{"reported":{"t":2}}}"#, 2).unwrap();
-    assert_eq!(shadows.store.when_committed(lost.position).wait(), Err(AppendError::DiskFull));
+    assert_eq!(shadows.store.when_committed(lost.position).wait(), Err(AppendError::Shortage));
     disk.limit_bytes(None);
 
     let state = json(&shadows.get("pico", None, b"", 3).unwrap());

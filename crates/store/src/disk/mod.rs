@@ -92,10 +92,16 @@ pub struct DiskLock(
     #[expect(dead_code, reason = "held for its drop, which releases the lock")] Option<std::fs::File>,
 );
 
-/// Whether an error says that there is no room left, which passes when room returns.
-pub fn is_disk_full(error: &io::Error) -> bool {
+/// Whether an error says that something is lacking which may come back: room on the disk, or file descriptors.
+pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
+
+/// "Too many open files" of the process, and of the system: the same numbers on Linux, macOS and the BSDs, and
+/// without a name in `std`.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
 
 /// Replaces a small file as a whole: a reader finds the old or the new content, also after a power cut.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -123,7 +129,7 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
 /// anew, to another file that takes the name. On a full disk a sync of the file itself has to do.
 pub fn settle_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> io::Result<()> {
     match replace_file(disk, path, content) {
-        Err(error) if is_disk_full(&error) => {
+        Err(error) if is_shortage(&error) => {
             let file = disk.open(path, OpenMode::Write)?;
             file.set_size(content.len() as u64)?;
             file.sync_data()?;

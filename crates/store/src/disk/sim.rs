@@ -33,6 +33,7 @@ struct World {
     name_changes: Vec<NameChange>,
     files: Vec<SimFile>,
     bytes_budget: Option<u64>,
+    lacks_descriptors: bool,
     writes_left: Option<u64>,
     syncs_left: Option<u64>,
     syncs: u64,
@@ -102,6 +103,7 @@ impl SimDisk {
             name_changes: Vec::new(),
             files: Vec::new(),
             bytes_budget: None,
+            lacks_descriptors: false,
             writes_left: None,
             syncs_left: None,
             syncs: 0,
@@ -141,6 +143,11 @@ impl SimDisk {
     /// The disk is full when files reach so many bytes in all; `None`: never.
     pub fn limit_bytes(&self, bytes: Option<u64>) {
         self.world().bytes_budget = bytes;
+    }
+
+    /// From now on no file can be opened, or it can again: too many are open.
+    pub fn lack_descriptors(&self, lack: bool) {
+        self.world().lacks_descriptors = lack;
     }
 
     /// Bytes of all files that have a name.
@@ -192,6 +199,7 @@ impl World {
         self.powered = true;
         self.operations_left = None;
         self.bytes_budget = None;
+        self.lacks_descriptors = false;
         self.writes_left = None;
         self.syncs_left = None;
         self.epoch += 1;
@@ -364,6 +372,9 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let mut world = self.world();
         world.check_power()?;
+        if world.lacks_descriptors {
+            return Err(io::Error::from_raw_os_error(super::EMFILE));
+        }
         let file = match (world.names.get(path).copied(), mode) {
             (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(file), _) => file,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Position;
-use crate::disk::{Disk, DiskFile, OpenMode, is_disk_full};
+use crate::disk::{Disk, DiskFile, OpenMode, is_shortage};
 
 use super::segment::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, encode_record};
 use super::{Segment, segment_path};
@@ -31,7 +31,7 @@ impl PendingRecord {
 #[derive(Debug)]
 pub(crate) enum WriteError {
     /// No room, and the files are as they were before. The next batch may succeed.
-    DiskFull(io::Error),
+    Shortage(io::Error),
     /// What is on disk is no longer known. The journal must never write again.
     Fatal(io::Error),
 }
@@ -110,11 +110,11 @@ impl JournalWriter {
             Ok(file)
         }) {
             Ok(file) => file,
-            Err(error) if is_disk_full(&error) => {
+            Err(error) if is_shortage(&error) => {
                 if self.disk.exists(&path) {
                     self.remove_segment(&path).map_err(WriteError::Fatal)?;
                 }
-                return Err(WriteError::DiskFull(error));
+                return Err(WriteError::Shortage(error));
             }
             Err(error) => return Err(WriteError::Fatal(error)),
         };
@@ -146,7 +146,7 @@ impl JournalWriter {
     /// After a failed write: a full disk is undone, so that what was reported lost does not come back, and the next
     /// batch begins a new segment, because its positions do not follow the last durable ones.
     fn undo_write(&mut self, current: Current, error: io::Error) -> WriteError {
-        if !is_disk_full(&error) {
+        if !is_shortage(&error) {
             return WriteError::Fatal(error);
         }
         let undone = if current.size == HEADER_BYTES as u64 && self.forget_last() {
@@ -155,7 +155,7 @@ impl JournalWriter {
             current.file.set_size(current.size).and_then(|()| current.file.sync_data())
         };
         match undone {
-            Ok(()) => WriteError::DiskFull(error),
+            Ok(()) => WriteError::Shortage(error),
             Err(undo) => WriteError::Fatal(undo),
         }
     }
@@ -200,7 +200,7 @@ mod tests {
         journal.append(&batch(0, &[10])).unwrap();
         disk.limit_bytes(Some(disk.used_bytes() + 500));
         // The first record of the batch fits as a whole.
-        assert!(matches!(journal.append(&batch(26, &[100, 1_000])), Err(WriteError::DiskFull(_))));
+        assert!(matches!(journal.append(&batch(26, &[100, 1_000])), Err(WriteError::Shortage(_))));
         assert_eq!(writer(&disk, 10_000).end, Position(26));
     }
 
@@ -212,8 +212,8 @@ mod tests {
             let mut journal = writer(&disk, 20);
             journal.append(&batch(0, &[10])).unwrap();
             disk.limit_bytes(Some(disk.used_bytes() + room));
-            assert!(matches!(journal.append(&batch(26, &[1_000])), Err(WriteError::DiskFull(_))));
-            assert!(matches!(journal.append(&batch(2_000, &[1_000])), Err(WriteError::DiskFull(_))));
+            assert!(matches!(journal.append(&batch(26, &[1_000])), Err(WriteError::Shortage(_))));
+            assert!(matches!(journal.append(&batch(2_000, &[1_000])), Err(WriteError::Shortage(_))));
             disk.limit_bytes(None);
             journal.append(&batch(4_000, &[10])).unwrap();
             assert_eq!(writer(&disk, 20).end, Position(4_026), "{room}");
@@ -221,15 +221,27 @@ mod tests {
     }
 
     #[test]
+    fn a_new_segment_waits_for_a_file_descriptor() {
+        let disk = disk();
+        let mut journal = writer(&disk, 20);
+        journal.append(&batch(0, &[10])).unwrap();
+        disk.lack_descriptors(true);
+        assert!(matches!(journal.append(&batch(26, &[10])), Err(WriteError::Shortage(_))));
+        disk.lack_descriptors(false);
+        journal.append(&batch(52, &[10])).unwrap();
+        assert_eq!(writer(&disk, 20).end, Position(78));
+    }
+
+    #[test]
     fn the_only_segment_stays_when_the_disk_is_full_at_its_first_record() {
         let disk = disk();
         let mut journal = writer(&disk, 10_000);
         disk.limit_bytes(Some(100));
-        assert!(matches!(journal.append(&batch(0, &[1_000])), Err(WriteError::DiskFull(_))));
+        assert!(matches!(journal.append(&batch(0, &[1_000])), Err(WriteError::Shortage(_))));
         // A restart finds the empty segment and continues it.
         let mut journal = writer(&disk, 10_000);
         assert_eq!(journal.segments().len(), 1);
-        assert!(matches!(journal.append(&batch(0, &[1_000])), Err(WriteError::DiskFull(_))));
+        assert!(matches!(journal.append(&batch(0, &[1_000])), Err(WriteError::Shortage(_))));
         disk.limit_bytes(None);
         journal.append(&batch(5_000, &[10])).unwrap();
         assert_eq!(writer(&disk, 10_000).end, Position(5_026));
