@@ -19,8 +19,8 @@ use crate::{AppendError, Consumer, ConsumerId, Position};
 /// state and the log segments.
 pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long a consumer without room waits before it tries again. The backlog fills meanwhile, and appends are refused.
-const DISK_FULL_RETRY: Duration = Duration::from_millis(500);
+/// How long the applier waits for room before it tries again. The backlog fills meanwhile, and appends are refused.
+const SHORTAGE_RETRY: Duration = Duration::from_millis(500);
 
 /// What the applier owns.
 pub(crate) struct Applier {
@@ -71,13 +71,13 @@ impl Applier {
 
     fn apply(&mut self, batch: &[PendingRecord]) -> io::Result<()> {
         let Some(end) = batch.last().map(|record| record.end) else { return Ok(()) };
-        apply_changes(&*self.shared.state()?, batch.iter().map(|record| &record.payload[..]), end)?;
+        let state = self.shared.state()?;
+        apply_changes(&*state, batch.iter().map(|record| &record.payload[..]), end)?;
         for record in batch {
             apply_entries(&self.consumers, record.start(), &record.payload)?;
         }
-        for consumer in self.consumers.values() {
-            self.flush(&**consumer)?;
-        }
+        self.patiently(|| self.consumers.values().try_for_each(|consumer| consumer.flush()))?;
+        self.patiently(|| state.make_room())?;
         let bytes: u64 = batch.iter().map(PendingRecord::bytes).sum();
         {
             let mut queue = self.shared.queue();
@@ -91,20 +91,24 @@ impl Applier {
         Ok(())
     }
 
-    /// Flushes a consumer, for as long as the disk has no room for it.
-    fn flush(&self, consumer: &dyn Consumer) -> io::Result<()> {
+    /// Does `work` again and again for as long as the disk has no room for it.
+    ///
+    /// # Errors
+    /// Anything but a shortage, and a shortage when the store is closing: the journal has it, and the next start does
+    /// it again.
+    fn patiently(&self, mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         loop {
-            match consumer.flush() {
+            match work() {
                 Err(error) if is_shortage(&error) => {
                     let queue = self.shared.queue();
                     if queue.refusal.is_some() {
-                        return Err(error); // The journal has it, and the next start applies it.
+                        return Err(error);
                     }
-                    tracing::warn!(%error, "log segments cannot grow: what is in the journal waits to be applied");
+                    tracing::warn!(%error, "what is in the journal cannot be put in its place, and waits");
                     let _woken = self
                         .shared
                         .queue_changed
-                        .wait_timeout(queue, DISK_FULL_RETRY)
+                        .wait_timeout(queue, SHORTAGE_RETRY)
                         .unwrap_or_else(PoisonError::into_inner);
                 }
                 result => return result,
@@ -114,13 +118,24 @@ impl Applier {
 
     /// Makes everything applied durable and drops the journal behind it.
     fn checkpoint(&mut self, applied: Position) -> io::Result<()> {
-        for consumer in self.consumers.values() {
-            consumer.sync()?;
-        }
-        self.shared.state()?.persist(applied)?;
+        let state = self.shared.state()?;
+        self.patiently(|| make_checkpoint(&self.consumers, &*state, applied))?;
         self.checkpoint = applied;
         drop_segments(&*self.disk, &self.journal_dir, &self.segments, applied)
     }
+}
+
+/// Makes everything up to `applied` durable outside of the journal.
+pub(crate) fn make_checkpoint(
+    consumers: &HashMap<ConsumerId, Arc<dyn Consumer>>,
+    state: &dyn KeyedState,
+    applied: Position,
+) -> io::Result<()> {
+    for consumer in consumers.values() {
+        consumer.flush()?;
+        consumer.sync()?;
+    }
+    state.persist(applied)
 }
 
 /// After a panic (a consumer's) nobody may wait for ever.

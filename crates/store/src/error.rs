@@ -71,6 +71,19 @@ pub enum OpenError {
         /// Our newest format.
         supported: u32,
     },
+    /// It was written by an older version that no release could be.
+    #[error(
+        "data directory `{}` has format {found}, of an eyot before its first release; this version reads {supported}",
+        dir.display()
+    )]
+    OlderFormat {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format that this version reads.
+        supported: u32,
+    },
     /// Something that was acknowledged is unreadable. Nothing was changed.
     #[error("`{}` is damaged at byte {offset}: {reason}", file.display())]
     Damaged {

@@ -8,7 +8,7 @@
 //! of their own: at start the journal is replayed over them. Every [`CHECKPOINT_BYTES`](limits::CHECKPOINT_BYTES) a
 //! checkpoint syncs both, and the journal's oldest segments are dropped.
 //!
-//! Data directory: `LOCK`, `FORMAT`, `journal/` (see the `journal` module for the bytes) and `state/` (fjall).
+//! Data directory: `LOCK`, `FORMAT`, `journal/` (see the `journal` module for the bytes) and `state/` (an LSM tree).
 //!
 //! When the disk is full, what waits is lost and reported so, what is appended later succeeds once there is room.
 //! When a sync or a write fails otherwise, the store refuses everything until the server starts anew: a second sync

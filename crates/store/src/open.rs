@@ -5,15 +5,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::applier::{Applier, CHECKPOINT_BYTES, apply_changes, apply_entries, drop_segments};
-use crate::disk::{Disk, DiskLock, MemDisk, OpenMode, RealDisk, replace_file};
+use crate::applier::{
+    Applier, CHECKPOINT_BYTES, apply_changes, apply_entries, drop_segments, make_checkpoint,
+};
+use crate::disk::{Disk, DiskLock, MemDisk, OpenMode, RealDisk, is_shortage, replace_file};
 use crate::journal::{JournalWriter, Recovered, SEGMENT_BYTES_MAX, read_records, recover};
-use crate::keyed::{FjallState, KeyValues, KeyedState, MemoryState};
+use crate::keyed::{KeyValues, KeyedState, LsmState, MemoryState};
 use crate::store::{BACKLOG_BYTES_MAX, Shared, Store, Threads};
 use crate::{Consumer, ConsumerId, Keyspace, OpenError, Position, ReadError, TornTail, writer};
 
 /// The format of the data directory as a whole: what `FORMAT` says.
-const FORMAT: u32 = 1;
+///
+/// 1: the keyed state was another engine's; no release wrote it.
+const FORMAT: u32 = 2;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -35,8 +39,8 @@ pub struct StoreOptions {
 /// What keeps the keyed state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateEngine {
-    /// fjall, in `state/` of a real directory.
-    Fjall,
+    /// An LSM tree, in `state/` of a real directory.
+    Tree,
     /// A map in memory that ends with the process.
     Memory,
     /// A map in memory that checkpoints write to the disk as a whole: for tests on a simulated disk.
@@ -46,7 +50,7 @@ pub enum StateEngine {
 impl StoreOptions {
     /// A data directory of the operating system.
     pub fn directory(dir: impl Into<PathBuf>) -> Self {
-        Self::new(dir.into(), Arc::new(RealDisk), StateEngine::Fjall)
+        Self::new(dir.into(), Arc::new(RealDisk), StateEngine::Tree)
     }
 
     /// A store that ends with the process (`--in-memory`).
@@ -117,7 +121,12 @@ impl Opening {
         check_continuity(&journal, &journal_dir, checkpoint, &*state)?;
         let state_failed = |source| OpenError::State { dir: dir.join("state"), source };
         read_records(disk, &journal.segments, checkpoint, |_, end, payload| {
-            apply_changes(&*state, std::iter::once(payload), end).map_err(state_failed)
+            apply_changes(&*state, std::iter::once(payload), end).map_err(state_failed)?;
+            match state.make_room() {
+                // At most what is applied between two checkpoints stays in memory.
+                Err(error) if is_shortage(&error) => Ok(()),
+                made => made.map_err(state_failed),
+            }
         })?;
         if is_new {
             write_format(&**disk, dir)?;
@@ -170,16 +179,17 @@ impl Opening {
         })?;
         let end = journal.end.max(checkpoint);
         let segments = Arc::new(Mutex::new(journal.segments));
+        let mut checkpoint = checkpoint;
         if end > checkpoint {
-            for consumer in consumers.values() {
-                consumer.flush().map_err(failed)?;
-                consumer.sync().map_err(failed)?;
+            match make_checkpoint(&consumers, &*state, end) {
+                Ok(()) => checkpoint = end,
+                Err(error) if is_shortage(&error) => {
+                    tracing::warn!(%error, "no checkpoint at the start: the journal keeps what is not in its place yet");
+                }
+                Err(error) => return Err(failed(error)),
             }
-            state
-                .persist(end)
-                .map_err(|source| OpenError::State { dir: options.dir.join("state"), source })?;
         }
-        drop_segments(&**disk, &journal_dir, &segments, end).map_err(failed)?;
+        drop_segments(&**disk, &journal_dir, &segments, checkpoint).map_err(failed)?;
 
         let shared = Arc::new(Shared::new(state, end, options.backlog_bytes_max));
         let writer = JournalWriter::new(
@@ -196,7 +206,7 @@ impl Opening {
             segments,
             consumers,
             checkpoint_bytes: options.checkpoint_bytes,
-            checkpoint: end,
+            checkpoint,
         };
         let writer_shared = shared.clone();
         let writer = spawn("store-writer", move || writer::run(&writer_shared, writer)).map_err(failed)?;
@@ -227,6 +237,9 @@ fn check_format(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
         disk.open(&path, OpenMode::Read).and_then(|file| file.read_all()).map_err(OpenError::io(&path))?;
     match std::str::from_utf8(&text).ok().and_then(|text| text.trim().strip_prefix("eyot ")?.parse().ok()) {
         Some(FORMAT) => Ok(true),
+        Some(found) if found < FORMAT => {
+            Err(OpenError::OlderFormat { dir: dir.to_path_buf(), found, supported: FORMAT })
+        }
         Some(found) => Err(OpenError::NewerFormat { dir: dir.to_path_buf(), found, supported: FORMAT }),
         None => Err(OpenError::Damaged { file: path, offset: 0, reason: "not `eyot <number>`".to_owned() }),
     }
@@ -242,17 +255,32 @@ fn open_state(options: &StoreOptions, is_new: bool) -> Result<Arc<dyn KeyedState
     let dir = options.dir.join("state");
     let failed = |source| OpenError::State { dir: dir.clone(), source };
     Ok(match options.state {
-        StateEngine::Fjall => {
-            if !is_new && !options.disk.exists(&dir) {
-                return Err(failed(io::Error::new(io::ErrorKind::NotFound, "it is missing")));
+        StateEngine::Tree => {
+            if !options.disk.exists(&dir) {
+                if !is_new {
+                    return Err(failed(io::Error::new(io::ErrorKind::NotFound, "it is missing")));
+                }
+                create_tree(&*options.disk, &options.dir, &dir).map_err(failed)?;
             }
-            Arc::new(FjallState::open(&dir).map_err(failed)?)
+            Arc::new(LsmState::open(&dir).map_err(failed)?)
         }
         StateEngine::Memory => Arc::new(MemoryState::volatile()),
         StateEngine::Snapshots => {
             Arc::new(MemoryState::with_snapshots(options.disk.clone(), dir.clone()).map_err(failed)?)
         }
     })
+}
+
+/// Makes a tree under another name first: a power cut must not leave half of one.
+fn create_tree(disk: &dyn Disk, parent: &Path, dir: &Path) -> io::Result<()> {
+    let unfinished = parent.join(".state.unfinished");
+    if disk.exists(&unfinished) {
+        disk.remove_dir_all(&unfinished)?;
+    }
+    disk.create_dir_all(&unfinished)?;
+    LsmState::open(&unfinished)?.persist(Position::NONE)?;
+    disk.rename(&unfinished, dir)?;
+    disk.sync_dir(parent)
 }
 
 /// Where replay starts. A new state gets its first checkpoint, so that a lost one is noticed later.

@@ -104,13 +104,19 @@ fn a_lost_state_is_refused() {
 }
 
 #[test]
-fn a_newer_format_is_refused_by_name() {
-    let disk = disk_with_records(1);
-    disk.remove_file(Path::new("/sim/FORMAT")).unwrap();
-    let file = disk.open(Path::new("/sim/FORMAT"), OpenMode::CreateNew).unwrap();
-    file.write_all_at(0, b"eyot 2\n").unwrap();
-    let error = open(&disk).unwrap_err();
-    assert_eq!(error.to_string(), "data directory `/sim` has format 2, this version reads up to 1");
+fn other_formats_are_refused_by_name() {
+    let refusal = |format: &[u8]| {
+        let disk = disk_with_records(1);
+        disk.remove_file(Path::new("/sim/FORMAT")).unwrap();
+        let file = disk.open(Path::new("/sim/FORMAT"), OpenMode::CreateNew).unwrap();
+        file.write_all_at(0, format).unwrap();
+        open(&disk).unwrap_err().to_string()
+    };
+    assert_eq!(refusal(b"eyot 3\n"), "data directory `/sim` has format 3, this version reads up to 2");
+    assert_eq!(
+        refusal(b"eyot 1\n"),
+        "data directory `/sim` has format 1, of an eyot before its first release; this version reads 2"
+    );
 }
 
 #[test]

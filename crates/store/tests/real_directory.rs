@@ -1,4 +1,4 @@
-//! The store in a real directory with fjall: what replay makes of older and newer states, and of a journal's end.
+//! The store in a real directory with its tree: what replay makes of older and newer states, and of a journal's end.
 #![expect(clippy::unwrap_used, reason = "tests may, also outside of test functions")]
 
 use std::collections::BTreeMap;
@@ -96,24 +96,23 @@ fn replay_over_an_older_and_over_the_newest_state_ends_the_same() {
         assert_eq!(content(&cut).unwrap(), model, "seed {seed}");
         assert_eq!(content(&cut).unwrap(), model, "seed {seed}: opening twice changes nothing");
 
-        // A journal that lost acknowledged records: over the old state it gives a moment of the past, over the
-        // newest state it is refused, because that already has more.
+        // A journal that lost acknowledged records: over the old state it gives a moment of the past, over a state that
+        // was written since it is refused, because that already has more.
         let size = fs::metadata(last_segment(&cut)).unwrap().len();
         let shorter = size - 1 - random.below(size / 2);
-        for dir in [&cut, &killed] {
+        let shorten = |dir: &Path| {
             fs::OpenOptions::new().write(true).open(last_segment(dir)).unwrap().set_len(shorter).unwrap();
-        }
-        let past = content(&cut);
-        match past {
-            // `content` opened `cut` before, and opening applied everything: the state is ahead here as well.
-            Err(OpenError::Damaged { .. }) => {}
-            other => panic!("seed {seed}: {other:?}"),
-        }
-        assert!(matches!(content(&killed), Err(OpenError::Damaged { .. })), "seed {seed}");
-        fs::remove_dir_all(cut.join("state")).unwrap();
-        copy(&old_state, &cut.join("state"));
-        let past = content(&cut).unwrap();
-        assert!(models.contains(&past), "seed {seed}: a state that never was");
+        };
+        shorten(&cut);
+        assert!(models.contains(&content(&cut).unwrap()), "seed {seed}: a state that never was");
+        // Before the start drops the segments that its checkpoint covers.
+        let long = temporary.path().join("long");
+        copy(&killed, &long);
+        open(&killed).close().unwrap();
+        fs::remove_dir_all(long.join("state")).unwrap();
+        copy(&killed.join("state"), &long.join("state"));
+        shorten(&long);
+        assert!(matches!(content(&long), Err(OpenError::Damaged { .. })), "seed {seed}");
         store.close().unwrap();
         assert_eq!(content(&dir).unwrap(), model, "seed {seed}");
     }

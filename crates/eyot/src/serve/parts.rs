@@ -111,6 +111,9 @@ fn unopened(error: OpenError) -> Failure {
             "stop that process, or name another directory with --data-dir; commands find a running server by themselves",
         ),
         OpenError::NewerFormat { .. } => Some("use the newer eyot that wrote it"),
+        OpenError::OlderFormat { .. } => {
+            Some("move it away and provision anew, or use the eyot that wrote it")
+        }
         OpenError::Damaged { .. } => Some("restore the directory from a copy; nothing in it was changed"),
         OpenError::State { .. } | OpenError::Io { .. } => None,
     };

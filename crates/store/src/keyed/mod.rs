@@ -7,14 +7,14 @@
 //! stored with the batch as well; it is not trusted for skipping (an engine may make one key durable before
 //! another) but a journal that ends before it has lost something acknowledged.
 
-mod fjall;
+mod lsm;
 mod memory;
 
 use std::io;
 
 use crate::Position;
 
-pub(crate) use self::fjall::FjallState;
+pub(crate) use self::lsm::LsmState;
 pub(crate) use self::memory::MemoryState;
 
 /// Keys and values of a scan, ordered by key.
@@ -34,11 +34,21 @@ pub(crate) trait KeyedState: Send + Sync {
     fn scan(&self, keyspace: &str, prefix: &[u8]) -> io::Result<KeyValues>;
     /// Applies changes in order, together with the position that they end at, atomically for readers.
     fn apply(&self, changes: &mut dyn Iterator<Item = Change<'_>>, position: Position) -> io::Result<()>;
+    /// Writes changes to the disk when they take too much memory.
+    ///
+    /// # Errors
+    /// After a shortage it is called again until it succeeds; everything is still in memory.
+    fn make_room(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// The position of the last batch that is still there.
     fn applied(&self) -> io::Result<Position>;
     /// Where replay must start; `None` when the state was never initialised.
     fn checkpoint(&self) -> io::Result<Option<Position>>;
-    /// Makes everything applied so far durable, and only then stores `checkpoint`.
+    /// Makes everything applied so far durable, and `checkpoint` with it or after it.
+    ///
+    /// # Errors
+    /// After a shortage it may be called again.
     fn persist(&self, checkpoint: Position) -> io::Result<()>;
 }
 
@@ -57,7 +67,7 @@ mod tests {
     /// Runs a test on each implementation; `reopen` gives the same state again, from disk.
     fn on_each(test: impl Fn(&dyn Fn() -> Box<dyn KeyedState>)) {
         let dir = tempfile::tempdir().unwrap();
-        test(&|| Box::new(FjallState::open(dir.path()).unwrap()));
+        test(&|| Box::new(LsmState::open(dir.path()).unwrap()));
         let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
         disk.create_dir_all(Path::new("/")).unwrap();
         test(&|| Box::new(MemoryState::with_snapshots(disk.clone(), "/state".into()).unwrap()));

@@ -1,0 +1,281 @@
+//! The keyed state on disk: one log-structured merge tree.
+//!
+//! The tree has no journal of its own, and needs none: changes stay in its memtable until [`persist`] or
+//! [`make_room`] writes them as a table, and what a crash takes from memory is replayed from ours. Tables are never
+//! changed once they are written, and a table counts only from the moment when the tree's version file names it: a
+//! power cut leaves the tree as it was at the last write that succeeded.
+//!
+//! All keyspaces share a tree, told apart by a prefix: they are small, and one tree means one memtable and few files.
+//!
+//! [`persist`]: KeyedState::persist
+//! [`make_room`]: KeyedState::make_room
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lsm_tree::compaction::Leveled;
+use lsm_tree::{
+    AbstractTree as _, AnyTree, Cache, Config, DescriptorTable, Guard as _, SeqNo, SequenceNumberCounter,
+};
+
+use crate::Position;
+
+use super::{Change, KeyValues, KeyedState};
+
+/// Memory for blocks that were read; loads scan once and answers come from memory, so little is enough.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Memory for changes before they are written as a table.
+const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Size of the tables that merging writes. A merge rewrites at least one of each level it touches.
+const TABLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Table files that are kept open: a scan visits each once.
+const OPEN_TABLES_MAX: usize = 32;
+
+/// Where our own marks live: no keyspace has an empty name.
+const APPLIED: &[u8] = b"\0applied";
+const CHECKPOINT: &[u8] = b"\0checkpoint";
+
+/// An open tree.
+pub(crate) struct LsmState {
+    tree: AnyTree,
+    /// The number of the next batch; the tree counts its own changes with it too.
+    next: SequenceNumberCounter,
+    /// Readers see what has a lower number.
+    visible: SequenceNumberCounter,
+    readers: Readers,
+}
+
+impl LsmState {
+    /// Opens the tree in a directory; one that is not there or empty becomes a new tree.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        let (next, visible) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
+        let tree = Config::new(dir, next.clone(), visible.clone())
+            .use_cache(Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)))
+            .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_TABLES_MAX))))
+            .open()
+            .map_err(into_io)?;
+        let after_all = tree.get_highest_seqno().map_or(0, |highest| highest + 1);
+        next.fetch_max(after_all);
+        visible.fetch_max(after_all);
+        Ok(Self { tree, next, visible, readers: Readers::default() })
+    }
+
+    fn mark(&self, key: &[u8]) -> io::Result<Option<Position>> {
+        let reader = self.readers.enter(&self.visible);
+        let Some(value) = self.tree.get(key, reader.sees).map_err(into_io)? else { return Ok(None) };
+        let bytes =
+            value.as_ref().try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "bad mark"))?;
+        Ok(Some(Position(u64::from_le_bytes(bytes))))
+    }
+
+    /// Writes the memtable as a table, and merges tables when there are many.
+    fn flush(&self) -> io::Result<()> {
+        // INVARIANT: only the applier's thread changes the tree, so every later reader sees this number or a higher one.
+        let needed_from = self.readers.lowest(&self.visible);
+        let lock = self.tree.get_flush_lock();
+        self.tree.rotate_memtable();
+        self.tree.flush(&lock, needed_from).map_err(into_io)?;
+        drop(lock);
+        let leveled = Leveled::default().with_table_target_size(TABLE_BYTES);
+        if let Err(error) = self.tree.compact(Arc::new(leveled), needed_from) {
+            // Nothing is lost: the tables that were to be merged are there, and the next flush tries again.
+            tracing::warn!(%error, "tables of the keyed state were not merged");
+        }
+        Ok(())
+    }
+}
+
+impl KeyedState for LsmState {
+    fn get(&self, keyspace: &str, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let reader = self.readers.enter(&self.visible);
+        let value = self.tree.get(full_key(keyspace, key), reader.sees).map_err(into_io)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, keyspace: &str, prefix: &[u8]) -> io::Result<KeyValues> {
+        let name_bytes = keyspace.len() + 1;
+        let reader = self.readers.enter(&self.visible);
+        self.tree
+            .prefix(full_key(keyspace, prefix), reader.sees, None)
+            .map(|pair| {
+                let (key, value) = pair.into_inner().map_err(into_io)?;
+                Ok((key[name_bytes..].to_vec(), value.to_vec()))
+            })
+            .collect()
+    }
+
+    fn apply(&self, changes: &mut dyn Iterator<Item = Change<'_>>, position: Position) -> io::Result<()> {
+        // Each change has a number of its own: of two changes of one key the later one counts.
+        for change in changes {
+            match change {
+                Change::Put { keyspace, key, value } => {
+                    self.tree.insert(full_key(keyspace, key), value, self.next.next())
+                }
+                Change::Delete { keyspace, key } => {
+                    self.tree.remove(full_key(keyspace, key), self.next.next())
+                }
+            };
+        }
+        self.tree.insert(APPLIED, position.0.to_le_bytes(), self.next.next());
+        // Shown all at once.
+        self.visible.fetch_max(self.next.get());
+        Ok(())
+    }
+
+    fn make_room(&self) -> io::Result<()> {
+        if self.tree.active_memtable().size() < MEMTABLE_BYTES_MAX && self.tree.sealed_memtable_count() == 0 {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    fn applied(&self) -> io::Result<Position> {
+        Ok(self.mark(APPLIED)?.unwrap_or_default())
+    }
+
+    fn checkpoint(&self) -> io::Result<Option<Position>> {
+        self.mark(CHECKPOINT)
+    }
+
+    fn persist(&self, checkpoint: Position) -> io::Result<()> {
+        // In the same table as everything up to it, or in a later one: a table counts as a whole or not at all.
+        self.tree.insert(CHECKPOINT, checkpoint.0.to_le_bytes(), self.next.next());
+        self.visible.fetch_max(self.next.get());
+        self.flush()
+    }
+}
+
+/// Who reads, and up to which number: what they see must not be thrown away.
+#[derive(Default)]
+struct Readers(Mutex<BTreeMap<SeqNo, usize>>);
+
+/// One reader, until it is dropped.
+struct Reader<'a> {
+    readers: &'a Readers,
+    /// It sees lower numbers than this.
+    sees: SeqNo,
+}
+
+impl Readers {
+    fn enter(&self, visible: &SequenceNumberCounter) -> Reader<'_> {
+        let mut readers = self.lock();
+        let sees = visible.get();
+        *readers.entry(sees).or_default() += 1;
+        Reader { readers: self, sees }
+    }
+
+    fn lowest(&self, visible: &SequenceNumberCounter) -> SeqNo {
+        let readers = self.lock();
+        readers.first_key_value().map_or_else(|| visible.get(), |(sees, _)| *sees)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SeqNo, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut readers = self.readers.lock();
+        if let Some(count) = readers.get_mut(&self.sees) {
+            *count -= 1;
+            if *count == 0 {
+                readers.remove(&self.sees);
+            }
+        }
+    }
+}
+
+/// `len name key`: the length keeps `ab` + `c` apart from `a` + `bc`.
+fn full_key(keyspace: &str, key: &[u8]) -> Vec<u8> {
+    let mut full = Vec::with_capacity(1 + keyspace.len() + key.len());
+    full.push(u8::try_from(keyspace.len()).expect("keyspace names are short constants"));
+    full.extend_from_slice(keyspace.as_bytes());
+    full.extend_from_slice(key);
+    full
+}
+
+fn into_io(error: lsm_tree::Error) -> io::Error {
+    match error {
+        lsm_tree::Error::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A batch that sets two keys to the same value, larger than a hundredth of the memtable.
+    fn set_both(state: &LsmState, number: u64) {
+        let mut value = number.to_le_bytes().to_vec();
+        value.resize(100_000, 0);
+        let changes = [
+            Change::Put { keyspace: "k", key: b"one", value: &value },
+            Change::Put { keyspace: "k", key: b"two", value: &value },
+        ];
+        state.apply(&mut changes.into_iter(), Position(number)).unwrap();
+    }
+
+    fn number_of(value: &[u8]) -> u64 {
+        u64::from_le_bytes(value[..8].try_into().unwrap())
+    }
+
+    #[test]
+    fn readers_see_whole_batches_while_tables_are_written_and_merged() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = LsmState::open(dir.path()).unwrap();
+        set_both(&state, 0);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut last = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        let pairs = state.scan("k", b"").unwrap();
+                        let numbers: Vec<u64> = pairs.iter().map(|(_, value)| number_of(value)).collect();
+                        assert_eq!(numbers.len(), 2);
+                        assert!(numbers[0] == numbers[1] && numbers[0] >= last, "{numbers:?} after {last}");
+                        last = numbers[0];
+                    }
+                });
+            }
+            for number in 1..1_000 {
+                set_both(&state, number);
+                state.make_room().unwrap();
+                if number % 50 == 0 {
+                    state.persist(Position(number)).unwrap();
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(state.tree.table_count() > 0);
+        state.persist(Position(999)).unwrap();
+        drop(state);
+        let state = LsmState::open(dir.path()).unwrap();
+        assert_eq!(number_of(&state.get("k", b"two").unwrap().unwrap()), 999);
+        assert_eq!(state.checkpoint().unwrap(), Some(Position(999)));
+        // New changes must not be hidden behind the old ones' numbers.
+        set_both(&state, 1_000);
+        assert_eq!(number_of(&state.get("k", b"one").unwrap().unwrap()), 1_000);
+    }
+
+    #[test]
+    fn what_was_not_persisted_is_left_to_the_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = LsmState::open(dir.path()).unwrap();
+        set_both(&state, 1);
+        state.persist(Position(1)).unwrap();
+        set_both(&state, 2);
+        drop(state);
+        let state = LsmState::open(dir.path()).unwrap();
+        assert_eq!(number_of(&state.get("k", b"one").unwrap().unwrap()), 1);
+        assert_eq!((state.applied().unwrap(), state.checkpoint().unwrap()), (Position(1), Some(Position(1))));
+    }
+}
