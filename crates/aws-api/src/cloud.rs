@@ -65,8 +65,12 @@ pub(crate) struct Cloud {
     pub(crate) requests: Requests,
     /// Bounds how many certificates are signed at the same time: each key keeps a core busy for a while.
     pub(crate) signing: Semaphore,
+    /// Held while a topic rule is created or deleted together with its tags, which the registry keeps.
+    pub(crate) rules_with_tags: tokio::sync::Mutex<()>,
     /// Bytes of large bodies that may still be taken.
     pub(crate) large_bodies: Semaphore,
+    /// Bytes of large answers that may still be on their way.
+    pub(crate) large_answers: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Cloud {
@@ -85,7 +89,9 @@ impl Api {
             handlers: SERVED.iter().map(|(service, name, handler)| ((*service, *name), *handler)).collect(),
             requests: Requests::default(),
             signing: Semaphore::new(cores),
+            rules_with_tags: tokio::sync::Mutex::new(()),
             large_bodies: Semaphore::new(dispatch::LARGE_BODIES_BYTES_MAX),
+            large_answers: Arc::new(Semaphore::new(dispatch::LARGE_ANSWERS_BYTES_MAX)),
         }))
     }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::cloud::{Cloud, Parts};
@@ -40,6 +40,13 @@ pub const LARGE_BODIES_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 
 /// Up to here a body is small: larger than any request of the control plane, and than most batches of log events.
 pub const SMALL_BODY_BYTES: usize = 64 * 1024;
+
+/// Bytes of large answers that are on their way at the same time, in all; those of at most [`SMALL_BODY_BYTES`] do
+/// not count.
+///
+/// A client may take half a minute to read nothing of a page of log events, which has up to 6 MiB when its messages
+/// are control characters: what a thousand such clients ask for must not all be in memory.
+pub const LARGE_ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How long a request with a large body waits for others to end before it is told to come back.
 const LARGE_BODY_WAIT: Duration = Duration::from_secs(10);
@@ -141,7 +148,29 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
         service = service.name(), operation = name, status = reply.status, code,
         ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), %request_id, "request"
     );
+    let reply = match held(&cloud, reply.body.clone()) {
+        Ok(body) => Reply { body, ..reply },
+        Err(error) => error.reply(service, answer.operation, &request_id),
+    };
     reply.into_response(&request_id)
+}
+
+/// An answer's bytes, which hold their share of [`LARGE_ANSWERS_BYTES_MAX`] until they are written.
+fn held(cloud: &Cloud, bytes: Bytes) -> Result<Bytes, ApiError> {
+    struct Held(Bytes, #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    if bytes.len() <= SMALL_BODY_BYTES {
+        return Ok(bytes);
+    }
+    let permits = u32::try_from(bytes.len().min(LARGE_ANSWERS_BYTES_MAX)).unwrap_or(u32::MAX);
+    match Arc::clone(&cloud.large_answers).try_acquire_many_owned(permits) {
+        Ok(permit) => Ok(Bytes::from_owner(Held(bytes, permit))),
+        Err(_) => Err(ApiError::unavailable(&"too many large answers wait to be read by their clients")),
+    }
 }
 
 /// What became of a request.

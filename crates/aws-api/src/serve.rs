@@ -5,8 +5,8 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -36,13 +36,16 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a client may take nothing of an answer before its connection is ended.
 ///
-/// An answer has at most about 1 MiB; who reads on, however slowly, is not cut off.
+/// Who reads on, however slowly, is not cut off.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection that we ended is still read.
 ///
 /// Closing with bytes unread resets it, and the client that is still sending loses the answer which says why.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Shortest time between two log lines about connections that ended without an answer: anybody can make thousands.
+const COMPLAINT_EVERY: Duration = Duration::from_millis(100);
 
 /// How long to wait after the system refused a connection, usually because there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -59,6 +62,7 @@ pub async fn serve(
 ) {
     let mut end = pin!(end);
     let slots = Arc::new(Semaphore::new(connections_max));
+    let complaints = Arc::new(Complaints::default());
     let (ending, ended) = watch::channel(false);
     loop {
         let accepted = tokio::select! {
@@ -68,8 +72,9 @@ pub async fn serve(
         let Some((stream, peer, slot)) = accepted else { continue };
         let router = router.clone();
         let ended = ended.clone();
+        let complaints = Arc::clone(&complaints);
         tokio::spawn(async move {
-            connection(stream, peer, router, ended).await;
+            connection(stream, peer, router, ended, &complaints).await;
             drop(slot);
         });
     }
@@ -100,6 +105,7 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     mut ended: watch::Receiver<bool>,
+    complaints: &Complaints,
 ) {
     // Answers are small and written whole: waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
@@ -128,12 +134,52 @@ async fn connection(
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(target: "eyot::api", %peer, %error, "a connection ended early");
+        complaints.about(peer, &error);
     }
     if linger {
         // Either end is fine: it is over.
         let _ = tokio::time::timeout(LINGER_TIMEOUT, discard(&stream)).await;
     }
+}
+
+/// Tells of connections that ended without an answer: rubbish, half a request, a client that does not read.
+#[derive(Debug, Default)]
+struct Complaints(Mutex<Untold>);
+
+#[derive(Debug, Default)]
+struct Untold {
+    connections: u64,
+    told_at: Option<Instant>,
+}
+
+impl Complaints {
+    /// At most one line in [`COMPLAINT_EVERY`]; those between are counted.
+    fn about(&self, peer: SocketAddr, error: &hyper::Error) {
+        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.connections += 1;
+        if untold.told_at.is_some_and(|at| at.elapsed() < COMPLAINT_EVERY) {
+            return;
+        }
+        let connections = std::mem::take(&mut untold.connections);
+        untold.told_at = Some(Instant::now());
+        let reason = explained(error);
+        tracing::warn!(target: "eyot::api", %peer, connections, reason, "connection ended early");
+    }
+}
+
+/// Why a connection ended, for somebody who looks for a mistake in a client.
+fn explained(error: &hyper::Error) -> String {
+    let what = if error.is_incomplete_message() {
+        "the client closed in the middle of a request"
+    } else if error.is_timeout() {
+        "the client did not send its request in time"
+    } else if error.is_parse() {
+        "what the client sent is not HTTP/1.1; HTTPS is not spoken here"
+    } else {
+        "the connection was lost"
+    };
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    format!("{what} ({cause})")
 }
 
 /// Reads until the client has closed its side, or something is wrong.

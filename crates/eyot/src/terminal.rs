@@ -1,5 +1,6 @@
 //! Writing to people: standard output that may be a terminal, a file or a closed pipe.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -86,4 +87,32 @@ impl Paint {
 fn colours_wanted() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Text without control characters, which a terminal would obey: they are written as `\u{1b}`. Line ends and tabs stay.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let obeyed = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if obeyed(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_message_does_not_drive_the_terminal() {
+        assert_eq!(printable("{\"temp\":27.5}\tß\n"), "{\"temp\":27.5}\tß\n");
+        assert_eq!(printable("\x1b[2J\x07\u{9b}x\r"), "\\u{1b}[2J\\u{7}\\u{9b}x\\u{d}");
+    }
 }

@@ -249,8 +249,8 @@ impl Logs {
     ///
     /// # Errors
     /// When AWS does not know that number of days, there is no such group, or its class is `DELIVERY`.
-    pub fn put_retention(&self, group: &str, days: u32) -> Result<(), LogsError> {
-        check_retention(days)?;
+    pub fn put_retention(&self, group: &str, days: i64) -> Result<(), LogsError> {
+        let days = check_retention(days)?;
         self.change_settings(group, |settings| {
             // [AWS verified.md 147] DELIVERY class groups take no retention.
             if settings.class == GroupClass::Delivery {

@@ -172,7 +172,7 @@ fn check_batch(
         check_message(&event.message)?;
         if event.message.is_empty() {
             return Err(LogsError::invalid(format!(
-                "1 validation error detected: Value '' at 'logEvents.{number}.member.message' failed to satisfy \
+                "1 validation error detected: Value at 'logEvents.{number}.member.message' failed to satisfy \
                  constraint: Member must have length greater than or equal to 1"
             )));
         }

@@ -42,6 +42,7 @@ use worker::Workers;
 
 pub use error::{Damage, LogsError, LogsOpenError};
 pub use model::*;
+pub use names::check_group_name;
 pub use worker::PutEvents;
 
 /// The log store's number in the journal.

@@ -6,30 +6,33 @@ use crate::LogsError;
 use crate::limits::{NAME_CHARS_MAX, RETENTION_DAYS, TAGS_MAX};
 
 /// [AWS CloudWatch Logs, CreateLogGroup] 1 to 512 of `.-_/#A-Za-z0-9`.
-pub(crate) fn check_group_name(name: &str) -> Result<(), LogsError> {
+///
+/// # Errors
+/// [`LogsError::InvalidParameter`].
+pub fn check_group_name(name: &str) -> Result<(), LogsError> {
     check_length(name, "logGroupName")?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#".contains(&byte);
     if name.bytes().all(allowed) {
         Ok(())
     } else {
-        Err(pattern_violation(name, "logGroupName", r"[\.\-_/#A-Za-z0-9]+"))
+        Err(pattern_violation("logGroupName", r"[\.\-_/#A-Za-z0-9]+"))
     }
 }
 
 /// [AWS CloudWatch Logs, CreateLogStream] 1 to 512 characters, no `:` and no `*`.
 pub(crate) fn check_stream_name(name: &str) -> Result<(), LogsError> {
     check_length(name, "logStreamName")?;
-    if name.contains([':', '*']) { Err(pattern_violation(name, "logStreamName", "[^:*]*")) } else { Ok(()) }
+    if name.contains([':', '*']) { Err(pattern_violation("logStreamName", "[^:*]*")) } else { Ok(()) }
 }
 
 /// [AWS CloudWatch Logs, PutRetentionPolicy]
-pub(crate) fn check_retention(days: u32) -> Result<(), LogsError> {
-    if RETENTION_DAYS.contains(&days) {
-        return Ok(());
+pub(crate) fn check_retention(days: i64) -> Result<u32, LogsError> {
+    if let Some(allowed) = RETENTION_DAYS.into_iter().find(|allowed| i64::from(*allowed) == days) {
+        return Ok(allowed);
     }
     let allowed = RETENTION_DAYS.map(|days| days.to_string()).join(", ");
     Err(LogsError::invalid(format!(
-        "1 validation error detected: Value '{days}' at 'retentionInDays' failed to satisfy constraint: Member must \
+        "1 validation error detected: Value at 'retentionInDays' failed to satisfy constraint: Member must \
          satisfy enum value set: [{allowed}]"
     )))
 }
@@ -63,14 +66,15 @@ fn check_length(name: &str, member: &str) -> Result<(), LogsError> {
         _ => return Ok(()),
     };
     Err(LogsError::invalid(format!(
-        "1 validation error detected: Value '{name}' at '{member}' failed to satisfy constraint: Member must have \
+        "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must have \
          length {comparison} than or equal to {bound}"
     )))
 }
 
-fn pattern_violation(value: &str, member: &str, pattern: &str) -> LogsError {
+/// The value is not repeated. [AWS verified.md 140]
+fn pattern_violation(member: &str, pattern: &str) -> LogsError {
     LogsError::invalid(format!(
-        "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must satisfy \
+        "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must satisfy \
          regular expression pattern: {pattern}"
     ))
 }
@@ -95,8 +99,10 @@ mod tests {
 
     #[test]
     fn retention_and_tags_are_checked() {
-        assert_eq!(check_retention(731), Ok(()));
-        assert!(check_retention(2).is_err());
+        assert_eq!(check_retention(731), Ok(731));
+        for days in [2, 0, -1, i64::from(u32::MAX) + 2] {
+            assert!(check_retention(days).is_err(), "{days}");
+        }
         let tags = |pairs: &[(&str, &str)]| {
             check_tags(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
         };

@@ -112,7 +112,7 @@ impl Registry {
             });
             let mut edits = vec![Edit::PutPolicy(policy.clone())];
             if !tags.is_empty() {
-                edits.push(Edit::PutTags(arn.into(), tags));
+                edits.push(Edit::PutTags(tag_key(name), tags));
             }
             Ok(Plan::quiet(policy, edits))
         })
@@ -221,10 +221,9 @@ impl Registry {
             if policy.versions.len() > 1 {
                 return Err(Error::PolicyHasVersions { name: name.to_owned() });
             }
-            let arn = self.identity().policy_arn(name);
             let mut edits = vec![Edit::DeletePolicy(policy.name.clone())];
-            if state.tags.contains_key(&*arn) {
-                edits.push(Edit::PutTags(arn.into(), Vec::new()));
+            if state.tags.contains_key(&tag_key(name)) {
+                edits.push(Edit::PutTags(tag_key(name), Vec::new()));
             }
             Ok(Plan::quiet((), edits))
         })
@@ -272,4 +271,9 @@ fn put(state: &State, changed: Policy, default_changed: bool) -> Plan<Arc<Policy
 fn read_cursor(cursor: &str) -> Result<(i64, Arc<str>), Error> {
     let (date, name) = cursor.split_once(':').ok_or(Error::InvalidCursor)?;
     Ok((date.parse().map_err(|_| Error::InvalidCursor)?, name.into()))
+}
+
+/// Under what a policy's tags are kept.
+fn tag_key(name: &str) -> Box<str> {
+    format!("policy/{name}").into()
 }

@@ -36,12 +36,13 @@ impl Registry {
     pub fn tag_resource(&self, arn: &str, tags: Vec<Tag>) -> Result<Done<()>, Error> {
         self.change(|state| {
             self.check_taggable(state, arn)?;
-            let present = state.tags.get(arn).map_or(&[][..], Vec::as_slice);
+            let key = self.tag_key(arn)?;
+            let present = state.tags.get(key).map_or(&[][..], Vec::as_slice);
             let merged = merged(present, tags)?;
             if merged == present {
                 return Ok(Plan::nothing(()));
             }
-            Ok(Plan::quiet((), vec![Edit::PutTags(arn.into(), merged)]))
+            Ok(Plan::quiet((), vec![Edit::PutTags(key.into(), merged)]))
         })
     }
 
@@ -52,23 +53,28 @@ impl Registry {
     pub fn untag_resource(&self, arn: &str, keys: &[String]) -> Result<Done<()>, Error> {
         self.change(|state| {
             self.check_taggable(state, arn)?;
-            let Some(present) = state.tags.get(arn) else { return Ok(Plan::nothing(())) };
+            let key = self.tag_key(arn)?;
+            let Some(present) = state.tags.get(key) else { return Ok(Plan::nothing(())) };
             let kept: Vec<Tag> = present.iter().filter(|tag| !keys.contains(&tag.key)).cloned().collect();
             if kept.len() == present.len() {
                 return Ok(Plan::nothing(()));
             }
-            Ok(Plan::quiet((), vec![Edit::PutTags(arn.into(), kept)]))
+            Ok(Plan::quiet((), vec![Edit::PutTags(key.into(), kept)]))
         })
     }
 
-    /// Removes all tags of a resource that other crates keep, when it is deleted.
+    /// Gives a resource that another crate keeps exactly these tags, when it is created or deleted.
     ///
     /// # Errors
-    /// [`Error::Store`].
-    pub fn forget_tags(&self, arn: &str) -> Result<Done<()>, Error> {
-        self.change(|state| match state.tags.contains_key(arn) {
-            true => Ok(Plan::quiet((), vec![Edit::PutTags(arn.into(), Vec::new())])),
-            false => Ok(Plan::nothing(())),
+    /// [`Error::InvalidTag`], [`Error::TooManyTags`], [`Error::InvalidArn`].
+    pub fn set_tags(&self, arn: &str, tags: Vec<Tag>) -> Result<Done<()>, Error> {
+        let tags = merged(&[], tags)?;
+        let key = self.tag_key(arn)?;
+        self.change(|state| {
+            if state.tags.get(key).map_or(&[][..], Vec::as_slice) == tags {
+                return Ok(Plan::nothing(()));
+            }
+            Ok(Plan::quiet((), vec![Edit::PutTags(key.into(), tags)]))
         })
     }
 
@@ -79,7 +85,13 @@ impl Registry {
     pub fn list_tags_for_resource(&self, arn: &str) -> Result<Vec<Tag>, Error> {
         let state = self.read();
         self.check_taggable(&state, arn)?;
-        Ok(state.tags.get(arn).cloned().unwrap_or_default())
+        Ok(state.tags.get(self.tag_key(arn)?).cloned().unwrap_or_default())
+    }
+
+    /// Under what a resource's tags are kept: `policy/NAME`. Without the region, which may be another one after a start.
+    fn tag_key<'a>(&self, arn: &'a str) -> Result<&'a str, Error> {
+        self.identity().own_resource(arn)?;
+        Ok(arn.splitn(6, ':').last().unwrap_or(arn))
     }
 
     /// [AWS iot tagging-iot] Things and certificates have no tags.

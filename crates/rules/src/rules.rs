@@ -107,6 +107,18 @@ impl Rules {
         })
     }
 
+    /// Whether [`create`](Self::create) would take it: for a caller that changes something else before.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn check_new(&self, name: &str, definition: &RuleDefinition) -> Result<(), RuleError> {
+        check_name(name)?;
+        if self.snapshot().rules.contains_key(name) {
+            return Err(RuleError::AlreadyExists { name: name.to_owned() });
+        }
+        Rule::compile(name, definition.clone(), 0, self.surroundings.clone()).map(drop)
+    }
+
     /// ReplaceTopicRule: a new definition; name, creation time and counters stay.
     ///
     /// # Errors

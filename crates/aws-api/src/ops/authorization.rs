@@ -11,6 +11,7 @@ use aws_model::shapes::iot::{
     ListTargetsForPolicyResponse, TestAuthorizationRequest, TestAuthorizationResponse,
 };
 use iot_policy::{Action, Effect};
+use registry::arn::Arn;
 use registry::{AuthorizationQuestion, AuthorizationResult, Policy};
 
 use super::certificates::order;
@@ -130,7 +131,12 @@ pub(super) async fn test_authorization(
     let asked = input
         .auth_infos
         .iter()
-        .map(|info| Ok((action(info.action_type.as_ref())?, info.resources.clone())))
+        .map(|info| {
+            if let Some(resource) = info.resources.iter().find(|resource| Arn::parse(resource).is_none()) {
+                return Err(ApiError::invalid(format!("`{resource}` in authInfos is not an ARN")));
+            }
+            Ok((action(info.action_type.as_ref())?, info.resources.clone()))
+        })
         .collect::<Result<Vec<_>, ApiError>>()?;
     let question = AuthorizationQuestion {
         principal: input.principal.as_deref(),

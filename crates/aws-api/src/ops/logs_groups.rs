@@ -19,6 +19,9 @@ pub(super) async fn create_log_group(call: &Call, input: CreateLogGroupRequest) 
     if input.kms_key_id.is_some() {
         return Err(ApiError::invalid("kmsKeyId is not available yet."));
     }
+    if input.deletion_protection_enabled == Some(true) {
+        return Err(ApiError::invalid("deletionProtectionEnabled is not available yet."));
+    }
     let group = NewGroup {
         name: input.log_group_name,
         class: class(input.log_group_class.as_ref()).unwrap_or_default(),
@@ -37,6 +40,7 @@ pub(super) async fn describe_log_groups(
     input: DescribeLogGroupsRequest,
 ) -> Result<DescribeLogGroupsResponse, ApiError> {
     let identity = call.parts().registry.identity();
+    only_this_account(identity, &input.account_identifiers, input.include_linked_accounts)?;
     if !input.log_group_identifiers.is_empty() {
         return named_groups(call, &input).await;
     }
@@ -96,6 +100,7 @@ pub(super) async fn list_log_groups(
         }
     }
     let identity = call.parts().registry.identity();
+    only_this_account(identity, &input.account_identifiers, input.include_linked_accounts)?;
     let pattern = input.log_group_name_pattern.unwrap_or_default();
     if pattern.contains('|') {
         return Err(ApiError::invalid("Alternatives in logGroupNamePattern are not available yet."));
@@ -125,9 +130,7 @@ pub(super) async fn put_retention_policy(
     call: &Call,
     input: PutRetentionPolicyRequest,
 ) -> Result<(), ApiError> {
-    // What no u32 holds is no allowed number of days either.
-    let days = u32::try_from(input.retention_in_days).unwrap_or(0);
-    call.blocking(move |parts| parts.logs.put_retention(&input.log_group_name, days)).await
+    call.blocking(move |parts| parts.logs.put_retention(&input.log_group_name, input.retention_in_days)).await
 }
 
 pub(super) async fn delete_retention_policy(
@@ -158,6 +161,18 @@ pub(super) fn chosen(
             Err(ApiError::invalid("LogGroup name and LogGroup identifier are mutually exclusive parameters."))
         }
     }
+}
+
+/// One server is one account: nothing is linked to it, and it knows no groups of others.
+fn only_this_account(
+    identity: &Identity,
+    accounts: &[String],
+    include_linked: Option<bool>,
+) -> Result<(), ApiError> {
+    if include_linked == Some(true) || accounts.iter().any(|account| *account != identity.account_id) {
+        return Err(ApiError::invalid("Log groups of other accounts are not available: there are none."));
+    }
+    Ok(())
 }
 
 /// The name of the group that an identifier, its name or ARN, stands for.

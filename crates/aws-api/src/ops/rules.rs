@@ -22,20 +22,15 @@ pub(super) async fn create_topic_rule(call: &Call, input: CreateTopicRuleRequest
         .into_iter()
         .map(|(key, value)| Tag { key, value })
         .collect();
-    // The tags first, so that a rule with tags that are refused is not created; not over those of a rule that exists.
-    let tagged = !tags.is_empty() && parts.rules.rule(&name).is_err();
-    if tagged {
-        call.settled(parts.registry.tag_resource(&arn, tags)?).await?;
-    }
-    match parts.rules.create(&name, definition(input.topic_rule_payload), call.now_ms) {
-        Ok(done) => call.rules_settled(done).await,
-        Err(error) => {
-            if tagged {
-                call.settled(parts.registry.forget_tags(&arn)?).await?;
-            }
-            Err(refusal(call, error))
-        }
-    }
+    let _alone = call.cloud.rules_with_tags.lock().await;
+    let definition = definition(input.topic_rule_payload);
+    parts.rules.check_new(&name, &definition).map_err(|error| refusal(call, error))?;
+    // The tags first: a rule whose tags are refused is not created, and what a crash between a rule's end and its tags'
+    // end has left is not inherited. The journal keeps the order.
+    let tagged = parts.registry.set_tags(&arn, tags)?;
+    let created = parts.rules.create(&name, definition, call.now_ms).map_err(|error| refusal(call, error))?;
+    call.settled(tagged).await?;
+    call.rules_settled(created).await
 }
 
 pub(super) async fn get_topic_rule(
@@ -94,13 +89,14 @@ pub(super) async fn replace_topic_rule(call: &Call, input: ReplaceTopicRuleReque
 /// A rule that is not there is deleted: what AWS answers then is not known, and clients that delete twice go on.
 pub(super) async fn delete_topic_rule(call: &Call, input: DeleteTopicRuleRequest) -> Result<(), ApiError> {
     let parts = call.parts();
+    let _alone = call.cloud.rules_with_tags.lock().await;
     match parts.rules.delete(&input.rule_name) {
         Ok(done) => call.rules_settled(done).await?,
         Err(RuleError::NoSuchRule { .. }) => return Ok(()),
         Err(error) => return Err(refusal(call, error)),
     }
     let arn = parts.registry.identity().rule_arn(&input.rule_name);
-    call.settled(parts.registry.forget_tags(&arn)?).await
+    call.settled(parts.registry.set_tags(&arn, Vec::new())?).await
 }
 
 pub(super) async fn enable_topic_rule(call: &Call, input: EnableTopicRuleRequest) -> Result<(), ApiError> {

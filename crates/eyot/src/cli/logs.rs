@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::client::{Api, CallError, FilterQuery, LogEvent, ServerArgs};
 use crate::duration::HumanDuration;
 use crate::failure::{Failure, Outcome};
-use crate::terminal::{Paint, say, say_json};
+use crate::terminal::{Paint, printable, say, say_json};
 use crate::wall_clock;
 
 /// How long `--follow` waits between looks. Short: a person watches, and the server is near.
@@ -82,7 +82,9 @@ impl Tail {
             return say_json(&json!(event));
         }
         let time = paint.dim(&wall_clock::to_text(event.timestamp));
-        say!("{time} {} {}", paint.cyan(&event.log_stream_name), event.message)
+        // Anybody who may publish writes here: what they send must not drive this terminal.
+        let (stream, message) = (printable(&event.log_stream_name), printable(&event.message));
+        say!("{time} {} {message}", paint.cyan(&stream))
     }
 }
 

@@ -5,6 +5,7 @@ mod device;
 mod doctor;
 mod keys;
 mod logs;
+mod not_yet;
 mod policy;
 mod provision;
 mod serve;
@@ -67,6 +68,15 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Doctor(doctor::Doctor),
+    /// Why a client was refused: to come
+    #[command(hide = true)]
+    Explain(not_yet::LaterCommand),
+    /// Keys for an API on the network: to come
+    #[command(hide = true)]
+    AccessKey(not_yet::LaterCommand),
+    /// Firmware for the Pico W: to come
+    #[command(hide = true)]
+    Pico(not_yet::LaterCommand),
 }
 
 /// Parses, runs, reports.
@@ -101,6 +111,9 @@ impl Command {
             Self::Policy(policy) => policy.run(),
             Self::Keys(keys) => keys.run(),
             Self::Doctor(doctor) => doctor.run(),
+            Self::Explain(later) => later.run("explain"),
+            Self::AccessKey(later) => later.run("access-key"),
+            Self::Pico(later) => later.run("pico"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::not_yet::LaterFlags;
 use crate::config::{Given, Settings};
 use crate::failure::{Failure, Outcome};
 use crate::serve::{Cloud, PortsInUse, Stop};
@@ -23,6 +24,8 @@ Examples:
 pub(super) struct Serve {
     #[command(flatten)]
     given: Given,
+    #[command(flatten)]
+    later: LaterFlags,
 }
 
 impl Serve {

@@ -87,7 +87,10 @@ impl Cloud {
             ca: parts.authority.ca_path().unwrap_or_default(),
             console: None,
         };
-        let api_parts = parts.for_api(&broker, limits, &names, api);
+        // Not the names that `--lan` puts into the certificate: anybody on the network can answer mDNS for those, and the
+        // API is not on the network.
+        let advertised = settings.advertise.clone().unwrap_or_default();
+        let api_parts = parts.for_api(&broker, limits, &names, api, advertised);
         let http = Http::start(listener, shares.api, api_parts, &parts.authority, &ready)?;
         let upkeep = Upkeep::start(&parts, &broker)?;
 
@@ -95,7 +98,11 @@ impl Cloud {
             [Some(home.dir().join(ready::FILE_NAME)), settings.ready_file].into_iter().flatten().collect();
         let cloud = Self { home, parts, broker, http, upkeep, ready, ready_files, names, notes };
         for path in &cloud.ready_files {
-            cloud.ready.write(path).context(|| format!("cannot write `{}`", path.display()))?;
+            if let Err(error) = cloud.ready.write(path) {
+                // Nobody may find a server that does not run.
+                cloud.ready_files.iter().for_each(|path| cloud.ready.remove(path));
+                return Err(Failure::new(format!("cannot write `{}`", path.display())).because(&error));
+            }
         }
         tracing::info!(target: "eyot", version = env!("CARGO_PKG_VERSION"), %api, mqtts = %cloud.broker.mqtts_addr(), "ready");
         Ok(cloud)

@@ -80,6 +80,7 @@ impl Parts {
         limits: Limits,
         names: &Names,
         bound: SocketAddr,
+        advertised: Vec<String>,
     ) -> aws_api::Parts {
         aws_api::Parts {
             registry: Arc::clone(&self.registry),
@@ -91,7 +92,7 @@ impl Parts {
             store: self.store.clone(),
             limits,
             endpoint: names.endpoint.clone(),
-            hosts: Hosts::new(bound, names.certificate()),
+            hosts: Hosts::new(bound, advertised),
             metrics: metrics::of(Arc::clone(broker)),
         }
     }

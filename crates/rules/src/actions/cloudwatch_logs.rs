@@ -39,6 +39,10 @@ impl CloudwatchLogs {
         let settings: Settings = super::settings(settings)?;
         let group = Template::parse(&settings.log_group_name, version, Dollar::Plain)
             .map_err(|error| format!("logGroupName: {error}"))?;
+        // With a template in it, the name is known when a message comes.
+        if let Some(name) = group.as_constant() {
+            logs::check_group_name(name).map_err(|error| error.to_string())?;
+        }
         Ok(Self { group, batch: settings.batch_mode.unwrap_or(false) })
     }
 

@@ -35,6 +35,11 @@ impl RepublishAction {
         // Only here `$$` stands for one dollar: `$$aws/things/…`.
         let topic = Template::parse(&settings.topic, version, Dollar::Doubled)
             .map_err(|error| format!("topic: {error}"))?;
+        // With a template in it, the topic is known when a message comes.
+        if let Some(topic) = topic.as_constant() {
+            TopicName::parse(topic)
+                .map_err(|error| format!("nothing can be published to `{topic}`: it {error}"))?;
+        }
         let qos = match settings.qos {
             None | Some(0) => QoS::AtMostOnce,
             Some(1) => QoS::AtLeastOnce,

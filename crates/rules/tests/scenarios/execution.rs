@@ -61,7 +61,7 @@ fn every_action_runs_for_itself_and_failures_are_reported_together() {
         "r",
         json!({
             "sql": "SELECT * FROM 'a'",
-            "actions": [to_group("missing"), {"sns": {"targetArn": "x"}}, to_group("good"), republish_to("b/+")],
+            "actions": [to_group("missing"), {"sns": {"targetArn": "x"}}, to_group("good"), republish_to("b/${'+'}")],
             "errorAction": to_group("errors"),
         }),
     );

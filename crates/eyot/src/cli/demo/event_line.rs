@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use crate::client::LogEvent;
-use crate::terminal::Paint;
+use crate::terminal::{Paint, printable};
 use crate::wall_clock;
 
 /// Readings in the curve.
@@ -34,19 +34,20 @@ impl EventLine {
         let time = self.paint.dim(&wall_clock::to_clock(event.timestamp));
         let temperature =
             serde_json::from_str::<Value>(&event.message).ok().and_then(|json| json["temp"].as_f64());
+        let message = printable(&event.message);
         let Some(temperature) = temperature else {
-            return format!("{time}  {}", event.message);
+            return format!("{time}  {message}");
         };
         if self.readings.len() == CURVE_READINGS {
             self.readings.pop_front();
         }
         self.readings.push_back(temperature);
         if !self.paint.is_on() {
-            return format!("{time}  {}", event.message);
+            return format!("{time}  {message}");
         }
         let curve = format!("{:<CURVE_READINGS$}", curve(&self.readings));
         let degrees = format!("{temperature:5.1} °C");
-        format!("{time}  {}  {}  {}", self.paint.bold(&degrees), self.paint.cyan(&curve), event.message)
+        format!("{time}  {}  {}  {message}", self.paint.bold(&degrees), self.paint.cyan(&curve))
     }
 }
 
