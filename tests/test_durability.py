@@ -6,10 +6,11 @@ import shutil
 import struct
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from support import mqtt
-from support.cloud import GROUP, Cloud
+from support.cloud import GROUP, Cloud, log_rule
 from support.mqtt import Client
 from support.server import BINARY, Server, clean_environment
 
@@ -140,6 +141,42 @@ def test_fdatasync_comes_before_the_puback(tmp_path):
             descriptor = socket_descriptor(server, port)
     order = calls_on(trace.read_text(), descriptor)
     check_order(order, rounds)
+
+
+def test_fdatasync_comes_before_the_answer_of_the_api(tmp_path):
+    """The same for changes over HTTP: each on a connection of its own, whose calls are told apart by their descriptor."""
+    trace = tmp_path / "trace"
+    strace = ("strace", "-f", "-tt", "-y", "-s", "16", "-o", trace, "-e", "signal=none",
+              "-e", "trace=fdatasync,fsync,read,recvfrom,write,writev,sendto")
+    with Server(tmp_path, wrapper=strace) as server:
+        cloud = Cloud(server.api_url)
+        cloud.logs.create_log_group(logGroupName="g")
+        cloud.logs.create_log_stream(logGroupName="g", logStreamName="s")
+        event = {"timestamp": int(time.time() * 1000), "message": "m"}
+        changes = [
+            lambda: cloud.iot.create_thing(thingName="t"),
+            lambda: cloud.data.update_thing_shadow(thingName="t", payload='{"state": {}}'),
+            lambda: cloud.iot.create_topic_rule(ruleName="r", topicRulePayload=log_rule("SELECT * FROM 'a'", "g")),
+            lambda: cloud.iot.disable_topic_rule(ruleName="r"),
+            lambda: cloud.data.publish(topic="a", payload="{}"),
+            lambda: cloud.iot.enable_topic_rule(ruleName="r"),
+            lambda: cloud.data.publish(topic="a", qos=1, payload="{}"),
+            lambda: cloud.logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=[event]),
+            lambda: cloud.logs.put_retention_policy(logGroupName="g", retentionInDays=7),
+            lambda: cloud.iot.delete_thing(thingName="t"),
+        ]
+        unkept = {4}  # a publish that no rule keeps leaves nothing to sync
+        for change in changes:
+            change()
+    lines = trace.read_text().splitlines()
+    # Answers of these changes, in order: the last ten heads of HTTP answers that were written to sockets.
+    answers = [number for number, line in enumerate(lines) if re.search(r"(write|writev|sendto)\(\d+<socket", line) and "HTTP/1.1 2" in line]
+    questions = [number for number, line in enumerate(lines) if re.search(r'(read|recvfrom)(\(\d+<socket| resumed)', line)
+                 and re.search(r'"(POST|PUT|PATCH|DELETE|GET) /', line)]
+    answers, questions = answers[-len(changes):], questions[-len(changes):]
+    for index, (asked, answered) in enumerate(zip(questions, answers, strict=True)):
+        synced = any(re.search(r"(fdatasync|fsync)(\(| resumed).*= 0$", line) for line in lines[asked:answered])
+        assert synced or index in unkept, f"change {index} was answered without a sync:\n" + "\n".join(lines[asked:answered + 1])
 
 
 def socket_descriptor(server, port):

@@ -10,9 +10,13 @@ import pytest
 
 from support import mqtt
 from support.cloud import Cloud
+from support.http import send, signed
 from support.openssl import openssl
 from support.server import Server
 from support.waiting import DEADLINE_S
+
+
+KEYS = "/keys-and-certificate?setAsActive=true"
 
 
 def own_addresses():
@@ -76,6 +80,16 @@ def served_certificate(lan, device):
 def test_the_api_is_not_on_the_network(lan, address):
     with pytest.raises(OSError):
         socket.create_connection((address, lan.api_port), timeout=DEADLINE_S).close()
+
+
+def test_a_page_cannot_use_a_name_that_the_network_answers_for(lan, address):
+    """`HOSTNAME.local` is in the certificate, for devices; on the API's loopback it is a page that was rebound."""
+    host = socket.gethostname().split(".")[0]
+    for name in (f"{host}.local", host, address):
+        origin = f"{name}:{lan.api_port}"
+        headers = signed(lan, KEYS, host=origin) | {"Origin": f"http://{origin}", "Sec-Fetch-Site": "same-origin"}
+        status, _, body = send(lan, KEYS, headers)
+        assert status == 421 and b"PRIVATE KEY" not in body, (name, body)
 
 
 def test_it_says_what_a_board_needs(lan, address):

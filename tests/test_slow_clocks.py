@@ -69,6 +69,9 @@ WRITE_TIMEOUT_S = 30
 LARGE_BODIES = 4
 """Bodies of the largest size that the API reads at the same time."""
 
+LARGE_ANSWERS = 12
+"""Pages of 6 MB: more than the 64 MiB that may be on their way at the same time."""
+
 BODY_BYTES_MAX = 8 * 1024 * 1024
 
 
@@ -93,6 +96,27 @@ def test_who_never_reads_its_answers_is_closed(server, cloud, name):
         assert is_established(*ports)
         eventually(lambda: not is_established(*ports), "the end of the connection", WRITE_TIMEOUT_S + SLACK_S)
         assert time.monotonic() - begun > WRITE_TIMEOUT_S - 5
+
+
+def test_large_answers_have_a_bound_in_all_and_small_ones_pass(server, cloud, name):
+    """Clients that ask for a page of log events and do not read it: the next one is told to come back."""
+    cloud.logs.create_log_group(logGroupName=name)
+    cloud.logs.create_log_stream(logGroupName=name, logStreamName="s")
+    event = {"timestamp": int(time.time() * 1000), "message": "\x01" * 250_000}
+    cloud.logs.put_log_events(logGroupName=name, logStreamName="s", logEvents=[event] * 4)
+    body = f'{{"logGroupName": "{name}"}}'.encode()
+    headers = signed(server, "/", body=body, service="logs")
+    headers |= {"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1"}
+    head = "".join(f"{key}: {value}\r\n" for key, value in (headers | {"Content-Length": str(len(body))}).items())
+    with ExitStack() as stack:
+        for _ in range(LARGE_ANSWERS):
+            tcp = stack.enter_context(socket.socket())
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            tcp.connect(("127.0.0.1", server.api_port))
+            tcp.sendall(f"POST / HTTP/1.1\r\n{head}\r\n".encode() + body)
+        eventually(lambda: send(server, "/", headers, body=body)[0] == 500, "no room for another large answer")
+        assert cloud.iot.list_things()["things"] is not None
+    eventually(lambda: send(server, "/", headers, body=body)[0] == 200, "room for a large answer, once the others have gone")
 
 
 def is_established(local_port, remote_port):

@@ -24,13 +24,14 @@ def clean_environment(**extra):
 class Server:
     """`with Server(directory) as server:` runs one, and checks that it drains with exit code 0."""
 
-    def __init__(self, directory, *flags, wrapper=(), mqtts_port=0):
+    def __init__(self, directory, *flags, wrapper=(), mqtts_port=0, environment=None):
         self.directory = Path(directory)
         self.data_dir = self.directory / "data"
         self.log_path = self.directory / "eyot.log"
         self.ready_path = self.directory / "ready.json"
         self.flags = flags
         self.wrapper = tuple(wrapper)
+        self.environment = environment or {}
         self.mqtts_port_asked = str(mqtts_port)
         self.process = None
         self.ready = None
@@ -42,7 +43,7 @@ class Server:
                    "--mqtts-port", self.mqtts_port_asked, "--ready-file", self.ready_path, *self.flags]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            cwd=self.directory, env=clean_environment(NO_COLOR="1"))
+                                            cwd=self.directory, env=clean_environment(NO_COLOR="1", **self.environment))
         self.ready = eventually(self._read_ready, lambda: f"the ready file; the log says:\n{self.log()}", 60)
         return self
 
