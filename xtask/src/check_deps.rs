@@ -22,7 +22,7 @@ enum Layer {
 }
 
 /// Which crate stands where. A new crate must be named here.
-const LAYERS: [(&str, Layer); 17] = [
+const LAYERS: [(&str, Layer); 18] = [
     ("mqtt-wire", Layer::Pure),
     ("device-core", Layer::Pure),
     ("mqtt-session", Layer::Pure),
@@ -40,6 +40,7 @@ const LAYERS: [(&str, Layer); 17] = [
     ("aws-api", Layer::Edge),
     ("console", Layer::Edge),
     ("eyot", Layer::Binary),
+    ("bench", Layer::Binary),
 ];
 
 /// Crates whose presence means sockets and event loops: for edges and the binary only.

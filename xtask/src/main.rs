@@ -26,8 +26,8 @@ struct Arguments {
 enum Chore {
     /// Everything a change must pass: format, lints, licences, layers, unit tests, black-box tests.
     Test(test::Options),
-    /// Benchmarks.
-    Bench,
+    /// What the parts of a message's way cost, beside a floor.
+    Bench(bench::Options),
     /// Checks the layers and invariants of ARCHITECTURE.md.
     CheckDeps,
     Codegen(codegen::Options),
@@ -36,7 +36,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test(options) => test::run(&options),
-        Chore::Bench => return bench::run(),
+        Chore::Bench(options) => bench::run(&options),
         Chore::CheckDeps => check_deps::run(),
         Chore::Codegen(options) => codegen::run(&options),
     };
