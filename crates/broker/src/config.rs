@@ -81,3 +81,15 @@ pub enum StartError {
     #[error("cannot use the server certificates: {0}")]
     Tls(#[from] rustls::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pico_that_signs_for_seven_seconds_has_time() {
+        let config = BrokerConfig::new(([127, 0, 0, 1], 0).into());
+        assert_eq!(config.connect_deadline, Duration::from_secs(30));
+        assert_eq!((config.unfinished_max, config.unfinished_per_address_max), (2_048, 256));
+    }
+}

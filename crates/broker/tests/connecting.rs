@@ -7,7 +7,7 @@ use rustls::version::{TLS12, TLS13};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use support::{
     ALLOW_ALL, Client, Cloud, Device, Options, PATIENCE, Received, Setup, TlsSetup, ca_pem, logged,
     never_logged, until,
@@ -297,6 +297,32 @@ fn unfinished_connections_are_bounded_per_address_and_in_time() {
     silent.expect_closed();
     logged(&["eyot::connect", &device.id.to_string(), "CONNECT did not come in time"]);
     until(|| cloud.broker.counters().connects_late == 5);
+}
+
+#[test]
+fn renewed_server_certificates_are_shown_to_who_comes_next() {
+    let cloud = Cloud::start();
+    let renewed = pki::Authority::in_memory(&pki::ServerNames::loopback(), SystemTime::now()).unwrap();
+    let mut connected = cloud.connect(&cloud.device(ALLOW_ALL));
+    let before = shown_certificate(&cloud);
+    assert_eq!(shown_certificate(&cloud), before);
+    let identities = renewed.server_identities();
+    cloud.broker.use_identities(&identities).unwrap();
+    let after = shown_certificate(&cloud);
+    assert_ne!(after, before);
+    assert!([&identities.ecdsa, &identities.rsa].iter().any(|identity| identity.chain[0] == after));
+    // Who is connected stays so.
+    connected.ping();
+}
+
+/// The certificate that the server shows to somebody who looks.
+fn shown_certificate(cloud: &Cloud) -> Vec<u8> {
+    let shown = Command::new("openssl")
+        .args(["s_client", "-connect", &cloud.broker.mqtts_addr().to_string()])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    pki::certificate_der(&shown.stdout).unwrap()
 }
 
 #[test]

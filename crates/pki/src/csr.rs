@@ -11,14 +11,6 @@ use x509_parser::oid_registry::{self as oid, Oid};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-/// The shortest RSA modulus accepted, in bits.
-///
-/// [AWS iot "Create your own client certificates"] RSA keys have at least 2048 bits; rustls asks the same.
-const RSA_BITS_MIN: usize = 2048;
-
-/// The longest RSA modulus accepted, in bits: what aws-lc-rs verifies.
-const RSA_BITS_MAX: usize = 8192;
-
 /// Checks a request and gives its public key, as SubjectPublicKeyInfo in DER.
 pub(crate) fn public_key_of_request(text: &str) -> Result<Vec<u8>, CsrError> {
     let der = request_der(text)?;
@@ -30,7 +22,7 @@ pub(crate) fn public_key_of_request(text: &str) -> Result<Vec<u8>, CsrError> {
     let info = &request.certification_request_info;
     let spki = &info.subject_pki;
     match key_kind(spki) {
-        KeyKind::Rsa { bits } if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) => {
+        kind @ KeyKind::Rsa { bits } if !kind.is_for_clients() => {
             return Err(CsrError::UnsupportedKey(format!("an RSA key of {bits} bits")));
         }
         KeyKind::Other => {

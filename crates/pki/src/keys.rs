@@ -28,8 +28,28 @@ pub enum KeyKind {
     P384,
     /// ECDSA on NIST P-521.
     P521,
-    /// Something else, which rustls may or may not accept.
+    /// Something else.
     Other,
+}
+
+/// The shortest RSA modulus accepted, in bits.
+///
+/// [AWS iot "Create your own client certificates"] RSA keys have at least 2048 bits; rustls asks the same.
+const RSA_BITS_MIN: usize = 2048;
+
+/// The longest RSA modulus accepted, in bits: what aws-lc-rs verifies.
+const RSA_BITS_MAX: usize = 8192;
+
+impl KeyKind {
+    /// Whether a client with such a key can connect. [AWS iot x509-client-certs] RSA from 2048 bits, and the NIST curves
+    /// P-256, P-384 and P-521.
+    pub fn is_for_clients(self) -> bool {
+        match self {
+            Self::Rsa { bits } => (RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits),
+            Self::P256 | Self::P384 | Self::P521 => true,
+            Self::Other => false,
+        }
+    }
 }
 
 impl fmt::Display for KeyKind {

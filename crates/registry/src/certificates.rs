@@ -302,7 +302,16 @@ impl Registry {
 }
 
 fn read(input: &[u8]) -> Result<CertificateInfo, Error> {
-    pki::parse_certificate(input).map_err(|error| Error::InvalidCertificate { reason: error.to_string() })
+    let invalid = |reason| Error::InvalidCertificate { reason };
+    let info = pki::parse_certificate(input).map_err(|error| invalid(error.to_string()))?;
+    if !info.key_kind.is_for_clients() {
+        let needed = "RSA with 2048 to 8192 bits, or ECDSA on P-256, P-384 or P-521";
+        return Err(invalid(format!(
+            "no client can connect with its key ({}); it must be {needed}",
+            info.key_kind
+        )));
+    }
+    Ok(info)
 }
 
 /// [AWS iot RegisterCertificate] INACTIVE unless told otherwise; nothing begins in a pending state.
