@@ -81,19 +81,41 @@ def test_replace_refuses_bad_sql_and_keeps_the_old_rule(cloud, name, group):
     assert cloud.iot.get_topic_rule(ruleName=name)["rule"]["sql"] == POST_SQL
 
 
-def test_bad_payloads(cloud, name):
-    action = {"cloudwatchLogs": {"logGroupName": "g", "roleArn": ROLE}}
-    for payload in (
-        {"sql": "SELECT 1 AS a", "actions": [action] * 11},
-        {"sql": "SELECT 1 AS a", "actions": [{}]},
+ACTION = {"cloudwatchLogs": {"logGroupName": "g", "roleArn": ROLE}}
+BAD_PAYLOADS = {
+    "eleven-actions": (
+        {"sql": "SELECT 1 AS a", "actions": [ACTION] * 11},
+        "'topicRulePayload.actions' failed to satisfy constraint: Member must have length less than or equal to 10"),
+    "eleven-actions-and-no-sql-that-parses": (
+        {"sql": "SELECT", "actions": [ACTION] * 11}, "Member must have length less than or equal to 10"),
+    "an-action-of-no-kind": ({"sql": "SELECT 1 AS a", "actions": [{}]}, "action 1: an action has exactly one kind"),
+    "an-action-of-two-kinds": (
+        {"sql": "SELECT 1 AS a", "actions": [ACTION, ACTION | {"republish": {"topic": "t", "roleArn": ROLE}}]},
+        "action 2: an action has exactly one kind"),
+    "an-action-without-a-member": (
         {"sql": "SELECT 1 AS a", "actions": [{"cloudwatchLogs": {"roleArn": ROLE}}]},
+        "Value null at 'topicRulePayload.actions.1.member.cloudwatchLogs.logGroupName' failed to satisfy constraint: "
+        "Member must not be null"),
+    "an-unknown-version": (
         {"sql": "SELECT 1 AS a", "actions": [], "awsIotSqlVersion": "1999-01-01"},
-        {"actions": []},
-        {"sql": "SELECT 1 AS a"},
-    ):
-        with pytest.raises(cloud.iot.exceptions.ClientError) as caught:
-            cloud.loose_iot.create_topic_rule(ruleName=name, topicRulePayload=payload)
-        assert caught.value.response["Error"]["Code"] in ("InvalidRequestException", "SqlParseException"), payload
+        "`1999-01-01` is no SQL version: 2015-10-08, 2016-03-23 or beta"),
+    "no-sql": ({"actions": []}, "Value null at 'topicRulePayload.sql' failed to satisfy constraint: Member must not be null"),
+    "no-actions": (
+        {"sql": "SELECT 1 AS a"}, "Value null at 'topicRulePayload.actions' failed to satisfy constraint: Member must not be null"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PAYLOADS)
+def test_bad_payloads(cloud, name, kind):
+    payload, text = BAD_PAYLOADS[kind]
+    text = re.compile(f"{re.escape(text)}$")
+    refused("InvalidRequestException", 400, cloud.loose_iot.create_topic_rule, ruleName=name, topicRulePayload=payload, text=text)
+    cloud.iot.create_topic_rule(ruleName=name, topicRulePayload={"sql": "SELECT 1 AS a", "actions": []})
+    refused("InvalidRequestException", 400, cloud.loose_iot.replace_topic_rule, ruleName=name, topicRulePayload=payload, text=text)
+    assert cloud.iot.get_topic_rule(ruleName=name)["rule"]["actions"] == []
+
+
+def test_a_bad_name(cloud):
     refused("InvalidRequestException", 400, cloud.loose_iot.create_topic_rule, ruleName="with-dash",
             topicRulePayload={"sql": "SELECT 1 AS a", "actions": []},
             text=re.compile(r"1 validation error detected: Value 'with-dash' at 'ruleName' failed to satisfy constraint: "
