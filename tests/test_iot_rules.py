@@ -174,6 +174,22 @@ def test_a_from_filter(server, cloud, device, name, group):
         '{"temp":21.50,"room":"kitchen","by":"device"}', '{"temp":1e2,"room":"attic","by":"device"}']
 
 
+@pytest.mark.parametrize(("version", "logged"), [
+    ("2016-03-23", '{"a":27,"b":27.50,"c":-3,"d":2.70e1,"e":27,"f":"27.0","g":{"h":[0,1.5]}}'),
+    ("2015-10-08", '{"a":27.0,"b":27.50,"c":-3.00,"d":2.70e1,"e":27,"f":"27.0","g":{"h":[0.0,1.5]}}'),
+])
+def test_whole_decimals_are_ints_under_2016_03_23(server, cloud, device, name, group, version, logged):
+    """[AWS iot-sql] "SQL versions": 10.0 is processed as the Int 10, under 2015-10-08 it stays.
+
+    Ours: in what `SELECT *` copies too, at any depth, and numbers with an exponent keep their text. See
+    docs/spec/sql-decisions.md, "Whole decimals".
+    """
+    rule = log_rule(f"SELECT * FROM '{name}'", group, awsIotSqlVersion=version)
+    cloud.iot.create_topic_rule(ruleName=name, topicRulePayload=rule)
+    publish(server, device, (name, '{"a": 27.0, "b": 27.50, "c": -3.00, "d": 2.70e1, "e": 27, "f": "27.0", "g": {"h": [0.0, 1.5]}}'))
+    assert cloud.wait_for_messages(1, group) == [logged]
+
+
 def test_basic_ingest_reaches_its_rule_only(server, cloud, device, name, group):
     """Nothing is delivered to subscribers, and no FROM filter matches."""
     cloud.iot.create_topic_rule(ruleName=name, topicRulePayload=log_rule(f"SELECT *, topic() AS t FROM 'ignored/{name}'", group))
