@@ -177,7 +177,7 @@ def test_a_from_filter(server, cloud, device, name, group):
 @pytest.mark.parametrize(("version", "logged"), [
     ("2016-03-23", '{"a":27,"b":27.50,"c":-3,"d":2.70e1,"e":27,"f":"27.0","g":{"h":[0,1.5]}}'),
     ("2015-10-08", '{"a":27.0,"b":27.50,"c":-3.00,"d":2.70e1,"e":27,"f":"27.0","g":{"h":[0.0,1.5]}}'),
-])
+], ids=["2016-03-23", "2015-10-08"])
 def test_whole_decimals_are_ints_under_2016_03_23(server, cloud, device, name, group, version, logged):
     """[AWS iot-sql] "SQL versions": 10.0 is processed as the Int 10, under 2015-10-08 it stays.
 
