@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import ssl
+from contextlib import ExitStack
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,7 +15,8 @@ from support import mqtt
 from support.cloud import refused
 from support.http import send, signed
 from support.mqtt import Client, tls_context
-from support.waiting import DEADLINE_S
+from support.server import because
+from support.waiting import DEADLINE_S, eventually
 
 SEED = 20230325  # the day of the post
 
@@ -39,36 +41,47 @@ def server_goes_on(server, cloud, device):
 # MQTT --------------------------------------------------------------------------------------------------------------
 
 CONNECT = mqtt.connect("bad-first")
+# What comes, and what the log must give as the reason.
 FIRST_PACKETS = {
-    "publish-before-connect": mqtt.publish("a", "b"),
-    "ping-before-connect": b"\xc0\x00",
-    "reserved-type-0": b"\x00\x00",
-    "reserved-type-15": b"\xf0\x00",
-    "connack-from-a-client": b"\x20\x02\x00\x00",
-    "wrong-protocol-name": mqtt.packet(1, 0, mqtt.text("MQIsdp") + b"\x04\x02\x00\x3c" + mqtt.text("x")),
-    "reserved-connect-flag": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x03\x00\x3c" + mqtt.text("x")),
-    "will-qos-3": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x1e\x00\x3c" + mqtt.text("x") + mqtt.text("w") + mqtt.text("m")),
-    "will-qos-2": mqtt.connect("bad-will", will=("w", "m", 2, False)),
-    "flags-in-fixed-header": bytes([0x13]) + CONNECT[1:],
-    "client-id-of-129-bytes": mqtt.connect("c" * 129),
-    "client-id-with-dollar": mqtt.connect("$bad"),
-    "client-id-not-utf8": mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x02\x00\x3c" + mqtt.text(b"\xff\xfe")),
-    "client-id-with-nul": mqtt.connect("a\0b"),
-    "length-of-five-bytes": b"\x10\xff\xff\xff\xff\x01",
-    "length-of-256-mib": b"\x10\xff\xff\xff\x7f",
-    "trailing-bytes": mqtt.packet(1, 0, CONNECT[2:] + b"tail"),
-    "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    "zeroes": b"\x00" * 1000,
+    "publish-before-connect": (mqtt.publish("a", "b"), "the first packet is PUBLISH instead of CONNECT"),
+    "ping-before-connect": (b"\xc0\x00", "the first packet is PINGREQ instead of CONNECT"),
+    "reserved-type-0": (b"\x00\x00", "packet type 0 is reserved"),
+    "reserved-type-15": (b"\xf0\x00", "packet type 15 is reserved"),
+    "connack-from-a-client": (b"\x20\x02\x00\x00", "the first packet is CONNACK instead of CONNECT"),
+    "wrong-protocol-name": (
+        mqtt.packet(1, 0, mqtt.text("MQIsdp") + b"\x04\x02\x00\x3c" + mqtt.text("x")),
+        "the protocol name is not `MQTT`"),
+    "reserved-connect-flag": (
+        mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x03\x00\x3c" + mqtt.text("x")),
+        "the reserved connect flag is set"),
+    "will-qos-3": (
+        mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x1e\x00\x3c" + mqtt.text("x") + mqtt.text("w") + mqtt.text("m")),
+        "the will QoS is 3"),
+    "will-qos-2": (mqtt.connect("bad-will", will=("w", "m", 2, False)), "the will has QoS 2, which is not supported"),
+    "flags-in-fixed-header": (bytes([0x13]) + CONNECT[1:], "CONNECT has the flags 0b0011 in its first byte"),
+    "client-id-of-129-bytes": (mqtt.connect("c" * 129), "the client identifier has 129 bytes, at most 128 are allowed"),
+    "client-id-with-dollar": (mqtt.connect("$bad"), "the client identifier begins with `$`"),
+    "client-id-not-utf8": (
+        mqtt.packet(1, 0, mqtt.text("MQTT") + b"\x04\x02\x00\x3c" + mqtt.text(b"\xff\xfe")),
+        "the client identifier is not UTF-8"),
+    "client-id-with-nul": (mqtt.connect("a\0b"), "the client identifier holds a null character"),
+    "length-of-five-bytes": (b"\x10\xff\xff\xff\xff\x01", "the remaining length has more than four bytes"),
+    "length-of-256-mib": (b"\x10\xff\xff\xff\x7f", "the packet has 268435460 bytes, at most 149504 are accepted"),
+    "trailing-bytes": (mqtt.packet(1, 0, CONNECT[2:] + b"tail"), "4 bytes follow the packet's last field"),
+    "http": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "what came instead of CONNECT is not MQTT 3.1.1"),
+    "zeroes": (b"\x00" * 1000, "what came instead of CONNECT is not MQTT 3.1.1: packet type 0 is reserved"),
 }
 
 
 @pytest.mark.parametrize("kind", FIRST_PACKETS)
 def test_a_bad_first_packet(server, device, kind):
+    data, reason = FIRST_PACKETS[kind]
     mark = server.log_mark()
     client = Client(server, tls_context(device))
-    client.send(FIRST_PACKETS[kind])
+    client.send(data)
     client.expect_closed()
-    server.expect_log("127.0.0.1", since=mark)
+    # The certificate says whose device it is when no client id could be read.
+    server.expect_log("refused", device.certificate_id, "127.0.0.1", because(reason), since=mark)
 
 
 @pytest.mark.parametrize("level", [3, 5, 99])
@@ -80,47 +93,54 @@ def test_another_version_of_mqtt_is_told_so(server, device, level):
     client.send(mqtt.packet(1, 0, mqtt.text("MQTT") + bytes([level]) + b"\x02\x00\x3c" + properties + mqtt.text("x")))
     assert client.read_exactly(4) == b"\x20\x02\x00\x01"
     client.expect_closed()
-    server.expect_log("127.0.0.1", f"protocol level {level}", since=mark)
+    server.expect_log("refused", "127.0.0.1", because(f"protocol level {level} is not supported"), since=mark)
 
 
 LATER_PACKETS = {
-    "second-connect": mqtt.connect("bad-later"),
-    "topic-of-300-bytes": mqtt.publish("t" * 300, "x"),
-    "topic-with-8-slashes": mqtt.publish("a/b/c/d/e/f/g/h/i", "x"),
-    "topic-with-wildcard": mqtt.publish("a/+/b", "x"),
-    "empty-topic": mqtt.publish("", "x"),
-    "topic-not-utf8": mqtt.publish(b"\xc3\x28", "x"),
-    "topic-with-nul": mqtt.publish("a\0b", "x"),
-    "publish-qos-2": mqtt.publish("a", "x", 2, 1),
-    "publish-qos-3": mqtt.publish("a", "x", 3, 1),
-    "packet-id-0": mqtt.publish("a", "x", 1, 0),
-    "payload-over-128-kib": mqtt.publish("a", b"x" * (128 * 1024 + 1)),
-    "subscribe-without-filters": mqtt.packet(8, 2, b"\x00\x01"),
-    "subscribe-flags": mqtt.packet(8, 0, b"\x00\x01" + mqtt.text("a") + b"\x00"),
-    "subscribe-qos-3": mqtt.packet(8, 2, b"\x00\x01" + mqtt.text("a") + b"\x03"),
-    "filter-hash-in-the-middle": mqtt.subscribe(1, "a/#/b"),
-    "filter-plus-in-a-word": mqtt.subscribe(1, "a/b+"),
-    "filter-sys": mqtt.subscribe(1, "$SYS/#"),
-    "unsubscribe-without-filters": mqtt.packet(10, 2, b"\x00\x01"),
-    "connack-from-a-client": b"\x20\x02\x00\x00",
-    "suback-from-a-client": b"\x90\x03\x00\x01\x00",
-    "pingresp-from-a-client": b"\xd0\x00",
-    "ping-with-a-body": b"\xc0\x01x",
-    "puback-of-one-byte": b"\x40\x01\x00",
-    "pubrel": b"\x62\x02\x00\x01",
+    "second-connect": (mqtt.connect("bad-later"), "the client sent a second CONNECT"),
+    "topic-of-300-bytes": (mqtt.publish("t" * 300, "x"), "the topic has 300 bytes, at most 256 are allowed"),
+    "topic-with-8-slashes": (mqtt.publish("a/b/c/d/e/f/g/h/i", "x"), "the topic has 8 slashes, at most 7 are allowed"),
+    "topic-with-wildcard": (mqtt.publish("a/+/b", "x"), "the topic holds a wildcard"),
+    "empty-topic": (mqtt.publish("", "x"), "the topic is empty"),
+    "topic-not-utf8": (mqtt.publish(b"\xc3\x28", "x"), "the topic is not UTF-8"),
+    "topic-with-nul": (mqtt.publish("a\0b", "x"), "the topic holds a null character"),
+    "publish-qos-2": (mqtt.publish("a", "x", 2, 1), "the client published with QoS 2, which is not supported"),
+    "publish-qos-3": (mqtt.publish("a", "x", 3, 1), "the QoS is 3"),
+    "packet-id-0": (mqtt.publish("a", "x", 1, 0), "the packet identifier is zero"),
+    "payload-over-128-kib": (
+        mqtt.publish("a", b"x" * (128 * 1024 + 1)),
+        "the payload has 131073 bytes, at most 131072 are allowed"),
+    "subscribe-without-filters": (mqtt.packet(8, 2, b"\x00\x01"), "the packet has no topic filter"),
+    "subscribe-flags": (
+        mqtt.packet(8, 0, b"\x00\x01" + mqtt.text("a") + b"\x00"),
+        "SUBSCRIBE has the flags 0b0000 in its first byte"),
+    "subscribe-qos-3": (mqtt.packet(8, 2, b"\x00\x01" + mqtt.text("a") + b"\x03"), "the requested QoS is 3"),
+    "filter-hash-in-the-middle": (mqtt.subscribe(1, "a/#/b"), "a `#` before the last level"),
+    "filter-plus-in-a-word": (mqtt.subscribe(1, "a/b+"), "a topic filter has a wildcard that is not alone in its level"),
+    "filter-sys": (mqtt.subscribe(1, "$SYS/#"), "SUBSCRIBE to `$SYS/#`: topics that begin with `$` are reserved"),
+    "unsubscribe-without-filters": (mqtt.packet(10, 2, b"\x00\x01"), "the packet has no topic filter"),
+    "connack-from-a-client": (b"\x20\x02\x00\x00", "the client sent CONNACK, which only a server sends"),
+    "suback-from-a-client": (b"\x90\x03\x00\x01\x00", "the client sent SUBACK, which only a server sends"),
+    "pingresp-from-a-client": (b"\xd0\x00", "the client sent PINGRESP, which only a server sends"),
+    "ping-with-a-body": (b"\xc0\x01x", "1 bytes follow the packet's last field"),
+    "puback-of-one-byte": (b"\x40\x01\x00", "the packet ends inside its packet identifier"),
+    "pubrel": (b"\x62\x02\x00\x01", "the client sent PUBREL, but QoS 2 is not supported"),
 }
 
 
 @pytest.mark.parametrize("kind", LATER_PACKETS)
 def test_a_bad_packet_later(server, device, kind):
+    data, reason = LATER_PACKETS[kind]
     client = Client.connected(server, device, "bad-later")
     mark = server.log_mark()
     try:
-        client.send(LATER_PACKETS[kind])
+        client.send(data)
     except mqtt.GONE:
         pass  # closed while we were still sending
     client.expect_closed()
-    server.expect_log("bad-later", since=mark)
+    # As AWS's presence events tell: a forbidden topic is no mistake in the protocol.
+    code = "FORBIDDEN_ACCESS" if kind == "filter-sys" else "CLIENT_ERROR"
+    server.expect_log("disconnected", "bad-later", code, because(reason), since=mark)
 
 
 def test_a_filter_that_is_too_long(server, device):
@@ -130,7 +150,7 @@ def test_a_filter_that_is_too_long(server, device):
         client.send(mqtt.subscribe(1, "f" * 300))
         client.expect(mqtt.SUBACK, b"\x00\x01\x80")
         client.ping()
-        server.expect_log("long-filter", since=mark)
+        server.expect_log("long-filter", because("the topic filter has 300 bytes, at most 256 are allowed"), since=mark)
 
 
 def test_the_largest_that_is_allowed(server, device):
@@ -164,6 +184,7 @@ def test_random_bytes_after_connect(server, device):
 
 
 def test_garbage_instead_of_tls(server):
+    mark = server.log_mark()
     generator = random.Random(SEED)
     for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 70000, b"\x10\x0c\x00\x04MQTT\x04\x02",
                  *(generator.randbytes(generator.randrange(1, 4000)) for _ in range(40))):
@@ -177,7 +198,7 @@ def test_garbage_instead_of_tls(server):
                 raise
             except OSError:
                 pass  # closed by the server while we were still at it
-    server.expect_log("127.0.0.1", "tls")
+    server.expect_log("127.0.0.1", because("what the client sent is not TLS"), because("plain MQTT is not served on this port"), since=mark)
 
 
 def test_a_handshake_broken_off_at_every_place(server, device):
@@ -192,17 +213,55 @@ def test_a_handshake_broken_off_at_every_place(server, device):
             tcp.sendall(data[:length])
 
 
+UNFINISHED_PER_ADDRESS_MAX = 256
+"""Connections of one address that may be open without a finished CONNECT."""
+
+
 def test_many_connections_that_say_nothing(server, device):
-    """A crowd that never finishes its handshake does not keep a device out; it is bounded, so some of it may be refused."""
-    crowd = []
+    """A crowd that holds connections and never begins its handshake has a bound, and keeps out nobody but itself."""
+    crowd_address, surplus = "127.0.0.2", 150
+    mark = server.log_mark()
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(silent(server, crowd_address)) for _ in range(UNFINISHED_PER_ADDRESS_MAX + surplus)]
+        with Client.connected(server, device, "beside-the-crowd") as client:
+            client.publish_qos1("beside/the/crowd", "here")
+        open_ones = []
+
+        def surplus_is_closed():
+            open_ones[:] = [tcp for tcp in crowd if is_open(tcp)]
+            return len(open_ones) <= UNFINISHED_PER_ADDRESS_MAX
+
+        eventually(surplus_is_closed, lambda: f"the surplus is closed; open are {len(open_ones)}")
+        assert len(open_ones) == UNFINISHED_PER_ADDRESS_MAX, "those before the surplus are waited for"
+        server.expect_log("refused", f"peer={crowd_address}:", because("too many connections of this address"), since=mark)
+        # The crowd's own address is full for honest devices, too: it is what an address may hold.
+        with pytest.raises(mqtt.GONE):
+            Client.connected(server, device, "in-the-crowd", source=crowd_address)
+
+    def gets_in():
+        try:
+            Client.connected(server, device, "after-the-crowd", source=crowd_address).disconnect()
+        except mqtt.GONE:
+            return False
+        return True
+
+    eventually(gets_in, f"a device at {crowd_address} gets in after the crowd has gone")
+
+
+def silent(server, source):
+    return socket.create_connection(("127.0.0.1", server.mqtts_port), DEADLINE_S, source_address=(source, 0))
+
+
+def is_open(tcp):
+    """Whether the server has neither sent anything nor closed; waits for nothing."""
+    tcp.setblocking(False)
     try:
-        for _ in range(200):
-            crowd.append(socket.create_connection(("127.0.0.1", server.mqtts_port), DEADLINE_S))
-    finally:
-        for tcp in crowd:
-            tcp.close()
-    with Client.connected(server, device, "after-the-crowd") as client:
-        client.ping()
+        assert tcp.recv(1) == b"", "the server speaks first"
+        return False
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
 
 
 # HTTP --------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from .waiting import DEADLINE_S
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
 UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = 10, 11, 12, 13, 14
+TCP_ESTABLISHED = 1  # of Linux' `tcp_info`
 GONE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLError)
 
 
@@ -76,8 +77,10 @@ def tls_context(device=None, version=None, ca=None):
 class Client:
     """One connection. Every read has a deadline."""
 
-    def __init__(self, server, context, server_name=None, session=None, address=None):
-        tcp = socket.create_connection(address or ("127.0.0.1", server.mqtts_port), timeout=DEADLINE_S)
+    def __init__(self, server, context, server_name=None, session=None, address=None, source=None):
+        """`source`: the address to come from, such as another one of loopback."""
+        address = address or ("127.0.0.1", server.mqtts_port)
+        tcp = socket.create_connection(address, DEADLINE_S, source_address=source and (source, 0))
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.socket = context.wrap_socket(tcp, server_hostname=server_name, session=session)
@@ -87,9 +90,9 @@ class Client:
         self.buffer = b""
 
     @classmethod
-    def connected(cls, server, device, client_id=None, version=None, session=None, context=None, **options):
+    def connected(cls, server, device, client_id=None, version=None, session=None, context=None, source=None, **options):
         """TLS, CONNECT, and a CONNACK that accepts."""
-        client = cls(server, context or tls_context(device, version), session=session)
+        client = cls(server, context or tls_context(device, version), session=session, source=source)
         client.send(connect(client_id or device.name, **options))
         assert client.read_exactly(4) == b"\x20\x02\x00\x00"
         return client
@@ -147,6 +150,11 @@ class Client:
     def publish_qos1(self, topic, payload, packet_id=7):
         self.send(publish(topic, payload, 1, packet_id))
         self.expect(PUBACK, struct.pack("!H", packet_id))
+
+    def is_closed_already(self):
+        """Whether the server has closed TCP by now, as our end of it knows: waits for nothing and reads nothing."""
+        state = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        return state != TCP_ESTABLISHED
 
     def expect_closed(self, timeout_s=DEADLINE_S):
         """The server must close without sending another packet."""

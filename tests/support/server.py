@@ -127,6 +127,11 @@ class Server:
                 self.process.kill()
 
 
+def because(phrase):
+    """For `expect_log`: the line gives this as its reason. A name in another field that holds the same words does not count."""
+    return re.compile(rf"\b(?:reason|detail)=.*{re.escape(phrase)}", re.IGNORECASE)
+
+
 def _holds(line, word):
     if isinstance(word, re.Pattern):
         return word.search(line) is not None
