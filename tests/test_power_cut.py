@@ -22,7 +22,7 @@ import pytest
 from support import mqtt, power_cut
 from support.cloud import GROUP, Cloud
 from support.disk_trace import DiskTrace, strace
-from support.http import send, signed
+from support.http import logs_request, send, signed
 from support.mqtt import Client
 from support.server import Server
 from support.waiting import eventually
@@ -215,9 +215,7 @@ def check(server, promises, now):
 def log_messages(server):
     messages, token = [], None
     while True:
-        body = json.dumps({"logGroupName": GROUP} | ({"nextToken": token} if token else {})).encode()
-        headers = signed(server, "/", body=body, service="logs")
-        headers |= {"X-Amz-Target": "Logs_20140328.FilterLogEvents", "Content-Type": "application/x-amz-json-1.1"}
+        headers, body = logs_request(server, "FilterLogEvents", logGroupName=GROUP, **({"nextToken": token} if token else {}))
         status, _, answer = send(server, "/", headers, body=body)
         assert status == 200, answer
         page = json.loads(answer)

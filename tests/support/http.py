@@ -1,6 +1,7 @@
 """HTTP as bytes of our own choosing, signed or not: what a browser or an attacker sends, boto3 would not."""
 
 import http.client
+import json
 import socket
 import struct
 
@@ -43,3 +44,17 @@ def send_and_hang_up(server, path, method="POST", body=b"", reset=False):
         if reset:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         tcp.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+
+
+def logs_request(server, operation, **parameters):
+    """Headers and body of a call of CloudWatch Logs."""
+    body = json.dumps(parameters).encode()
+    headers = signed(server, "/", body=body, service="logs")
+    headers |= {"X-Amz-Target": f"Logs_20140328.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+    return headers, body
+
+
+def as_bytes(path, headers, method="POST", body=b""):
+    """A request as it goes over the wire, for who sends it without reading."""
+    lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items()), f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
