@@ -68,7 +68,7 @@ FIRST_PACKETS = {
     "length-of-five-bytes": (b"\x10\xff\xff\xff\xff\x01", "the remaining length has more than four bytes"),
     "length-of-256-mib": (b"\x10\xff\xff\xff\x7f", "the packet has 268435460 bytes, at most 149504 are accepted"),
     "trailing-bytes": (mqtt.packet(1, 0, CONNECT[2:] + b"tail"), "4 bytes follow the packet's last field"),
-    "http": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "what came instead of CONNECT is not MQTT 3.1.1"),
+    "http": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP came instead of CONNECT, not MQTT 3.1.1"),
     "zeroes": (b"\x00" * 1000, "what came instead of CONNECT is not MQTT 3.1.1: packet type 0 is reserved"),
 }
 

@@ -2,15 +2,16 @@
 
 import itertools
 import json
+import socket
 
 import pytest
 
 from support import mqtt
 from support.cloud import log_rule
-from support.http import send_and_hang_up
+from support.http import as_bytes, send_and_hang_up, signed
 from support.mqtt import Client
 from support.server import because
-from support.waiting import eventually
+from support.waiting import DEADLINE_S, eventually
 
 ROUNDS = 8
 """How soon the server sees that its client has gone is a matter of luck: one round proves little."""
@@ -141,3 +142,12 @@ def settles(cloud, client, rule, group, runs):
         # Answered when it is stored. The journal has one order, so the rule's change is stored by then as well.
         cloud.iot.create_thing(thingName=f"{rule}-{number}")
     return False
+
+
+def test_a_client_that_has_said_everything_is_answered(server, cloud):
+    """It closes its own side behind the request (`shutdown`), as `nc -N` does, and reads on."""
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", server.api_port), timeout=DEADLINE_S) as tcp:
+            tcp.sendall(as_bytes("/things", signed(server, "/things", "GET"), "GET"))
+            tcp.shutdown(socket.SHUT_WR)
+            assert tcp.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"

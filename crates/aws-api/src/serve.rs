@@ -121,6 +121,8 @@ async fn connection(
     io.as_mut().set_write_timeout_pinned(Some(WRITE_TIMEOUT));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // A client that has sent everything may say so and still wait for its answer.
+        .half_close(true)
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)

@@ -8,7 +8,7 @@ use crate::shared::Shared;
 use crate::transport::{Transport, seal_out};
 use mio::net::TcpStream;
 use mqtt_session::{Accepted, Session};
-use mqtt_wire::{ConnAck, ConnectReturnCode, DecodeError, Packet};
+use mqtt_wire::{ConnAck, ConnectReturnCode, DecodeError, Packet, PacketKind};
 use pki::CertificateId;
 use rustls::{AlertDescription, HandshakeKind, ServerConnection};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -188,8 +188,7 @@ impl Unfinished {
                     if matches!(error, DecodeError::UnsupportedProtocolLevel { .. }) {
                         self.answer_protocol_level();
                     }
-                    let reason = format!("what came instead of CONNECT is not MQTT 3.1.1: {error}");
-                    return Err(self.refusal(Stage::Connect, reason));
+                    return Err(self.refusal(Stage::Connect, explain_first_packet(&self.input, &error)));
                 }
             }
             if !got_some {
@@ -218,7 +217,7 @@ impl Unfinished {
         connect_bytes: usize,
     ) -> Result<Connected, Refusal> {
         let Packet::Connect(connect) = packet else {
-            let reason = format!("the first packet is {:?} instead of CONNECT", packet.kind());
+            let reason = format!("the first packet is {} instead of CONNECT", packet.kind());
             return Err(self.refusal(Stage::Connect, reason)); // [MQTT311 3.1.0-1]
         };
         let server_name = self.tls.server_name();
@@ -269,6 +268,25 @@ impl Unfinished {
 
 const NO_CERTIFICATE: &str =
     "the client sent no certificate; devices must present the one they were provisioned with";
+
+/// Why the first bytes are no CONNECT, for somebody who looks for the mistake on the device.
+fn explain_first_packet(input: &[u8], error: &DecodeError) -> String {
+    let is_http = [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS "]
+        .iter()
+        .any(|method| input.starts_with(method));
+    if is_http {
+        return "HTTP came instead of CONNECT, not MQTT 3.1.1; the API's port speaks it".to_owned();
+    }
+    if let DecodeError::TooLarge { .. } = error {
+        return format!("the first packet is too large: {error}");
+    }
+    let is_connect = input.first().is_some_and(|first| first >> 4 == PacketKind::Connect as u8);
+    if is_connect {
+        format!("CONNECT is not MQTT 3.1.1: {error}")
+    } else {
+        format!("what came instead of CONNECT is not MQTT 3.1.1: {error}")
+    }
+}
 
 /// Why a handshake failed, for somebody who looks for the mistake on the device.
 fn explain_tls(error: &rustls::Error) -> String {

@@ -160,7 +160,8 @@ impl EventLoop {
             let filter = request.filter.as_str();
             let refused = |reason: &dyn std::fmt::Display| {
                 let client_id = &*connection.client.who.client_id;
-                tracing::warn!(target: "eyot::connection", client_id, filter, %reason, "subscription refused");
+                let reason = &*reason.to_string();
+                tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
                 SubAckCode::Failure.byte()
             };
             if filter.split('/').count() > FILTER_LEVELS_MAX {

@@ -156,10 +156,18 @@ impl EventLoop {
         let _ = self.poll.registry().deregister(connection.transport.socket());
         self.me().counters.disconnects.increment();
         let Farewell { reason, detail } = farewell;
-        tracing::info!(
-            target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
-            peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
-        );
+        // A client that breaks the rules is somebody's mistake, as a refusal is; other ends are everyday.
+        if *reason == DisconnectReason::ClientError {
+            tracing::warn!(
+                target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
+                peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
+            );
+        } else {
+            tracing::info!(
+                target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
+                peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
+            );
+        }
         // What its publish left behind has been promised to nobody yet; it is kept if the journal has room by now.
         if let Some(mut stalled) = connection.stalled.take() {
             let _ = self.shared.store.append_from(&mut stalled.transaction);
