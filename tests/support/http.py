@@ -38,12 +38,10 @@ def send(server, path, headers, method="POST", body=b""):
 
 def send_and_hang_up(server, path, method="POST", body=b"", reset=False):
     """Sends a signed request whole and closes at once: the answer finds nobody. `reset`: abruptly, as a killed machine does."""
-    headers = signed(server, path, method, body) | {"Content-Length": str(len(body))}
-    head = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
     with socket.create_connection(("127.0.0.1", server.api_port), DEADLINE_S) as tcp:
         if reset:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        tcp.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        tcp.sendall(as_bytes(path, signed(server, path, method, body), method, body))
 
 
 def logs_request(server, operation, **parameters):

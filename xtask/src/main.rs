@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `bench`, `check-deps`, `codegen`.
+//! The project's own chores: `cargo xtask test`, `fuzz`, `bench`, `check-deps`, `codegen`.
 //!
 //! One module per chore; [`shell`] runs the programs they need and [`tools`] installs what is missing.
 
@@ -6,6 +6,7 @@ mod bench;
 mod check_deps;
 mod codegen;
 mod evidence;
+mod fuzz;
 mod shell;
 mod test;
 mod tools;
@@ -26,6 +27,8 @@ struct Arguments {
 enum Chore {
     /// Everything a change must pass: format, lints, licences, layers, unit tests, black-box tests.
     Test(test::Options),
+    /// Looks for inputs that break what reads foreign bytes, guided by coverage.
+    Fuzz(fuzz::Options),
     /// What the parts of a message's way cost, beside a floor.
     Bench(bench::Options),
     /// Checks the layers and invariants of ARCHITECTURE.md.
@@ -36,6 +39,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test(options) => test::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::CheckDeps => check_deps::run(),
         Chore::Codegen(options) => codegen::run(&options),

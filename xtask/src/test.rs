@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, Failure, Outcome, cargo};
 use crate::tools::{self, Venv};
-use crate::{check_deps, evidence};
+use crate::{check_deps, evidence, fuzz};
 
 /// Seeds of the power-cut simulation in the long tier; the short tier's 50 are the tests' own default.
 const FULL_SEEDS: &str = "1000";
@@ -19,7 +19,8 @@ const FULL_PROPTEST_CASES: &str = "10000";
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Adds the long runs (1,000 power-cut seeds, more property-test cases) and writes a summary to docs/evidence.
+    /// Adds the long runs (1,000 power-cut seeds, more property-test cases, fuzzing) and writes a summary to
+    /// docs/evidence.
     #[arg(long)]
     full: bool,
     /// Runs this step alone; repeatable. Names: see the headers.
@@ -39,10 +40,13 @@ pub(crate) struct StepResult {
 
 type Step = (&'static str, fn(&Options) -> Outcome);
 
-const STEPS: [Step; 8] = [
+/// The one step that only the long tier has.
+const FUZZ: &str = "fuzz";
+
+const STEPS: [Step; 9] = [
     ("fmt", |_| shell::run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("check-deps", |_| check_deps::run()),
-    ("tools", |_| tools::debian_packages().and_then(|()| Venv::ready().map(drop))),
+    ("tools", tools),
     ("deny", |_| deny()),
     ("clippy", |_| {
         shell::run(&mut cargo(&[
@@ -56,6 +60,7 @@ const STEPS: [Step; 8] = [
         ]))
     }),
     ("unit", unit_tests),
+    (FUZZ, |_| fuzz::check_and_run()),
     ("build", |_| shell::run(&mut cargo(&["build", "--release", "--locked", "-p", "eyot"]))),
     ("blackbox", black_box_tests),
 ];
@@ -70,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     }
     let mut results = Vec::new();
     for (name, step) in STEPS {
-        if !options.only.is_empty() && !options.only.iter().any(|only| only == name) {
+        if !is_chosen(name, options) {
             continue;
         }
         println!("\n=== {name} ===");
@@ -93,6 +98,22 @@ pub(crate) fn run(options: &Options) -> Outcome {
         None => Ok(()),
         Some(failed) => Err(Failure::new(format!("step `{}` failed", failed.name))),
     }
+}
+
+fn is_chosen(step: &str, options: &Options) -> bool {
+    if options.only.is_empty() {
+        options.full || step != FUZZ
+    } else {
+        options.only.iter().any(|only| only == step)
+    }
+}
+
+fn tools(options: &Options) -> Outcome {
+    tools::debian_packages()?;
+    if options.full {
+        tools::fuzzing_packages()?;
+    }
+    Venv::ready().map(drop)
 }
 
 fn deny() -> Outcome {
@@ -143,7 +164,8 @@ fn black_box_tests(options: &Options) -> Outcome {
 pub(crate) fn long_tier() -> String {
     format!(
         "{FULL_SEEDS} power-cut seeds per simulation (of journal, state and logs), {FULL_PROPTEST_CASES} cases per \
-         property test, black-box tests of the server's slow clocks"
+         property test, {} s of coverage-guided fuzzing per target, black-box tests of the server's slow clocks",
+        fuzz::FULL_SECONDS
     )
 }
 

@@ -8,8 +8,11 @@ use std::process::Command;
 
 use crate::shell::{self, Failure, Outcome};
 
-/// Programs of the system that the black-box tests drive: how to see that each is there, and its Debian package.
-const DEBIAN: [(&str, &str, &str); 6] = [
+/// A program of the system: its name, how to see that it is there, and its Debian package.
+type Package = (&'static str, &'static str, &'static str);
+
+/// What the black-box tests drive.
+const FOR_BLACK_BOX: [Package; 6] = [
     ("/usr/bin/aws", "--version", "awscli"),
     ("mosquitto_pub", "--help", "mosquitto-clients"),
     ("mosquitto_sub", "--help", "mosquitto-clients"),
@@ -18,9 +21,21 @@ const DEBIAN: [(&str, &str, &str); 6] = [
     ("ip", "-V", "iproute2"),
 ];
 
-/// Installs the Debian packages that are missing.
+/// What fuzzing needs: libFuzzer is C++, compiled when the targets are built.
+const FOR_FUZZING: [Package; 1] = [("c++", "--version", "g++")];
+
+/// Installs what the black-box tests need and is missing.
 pub(crate) fn debian_packages() -> Outcome {
-    let missing = missing_packages();
+    install("the black-box tests need", &FOR_BLACK_BOX)
+}
+
+/// Installs what fuzzing needs and is missing.
+pub(crate) fn fuzzing_packages() -> Outcome {
+    install("fuzzing needs", &FOR_FUZZING)
+}
+
+fn install(who_needs: &str, wanted: &[Package]) -> Outcome {
+    let missing = missing_packages(wanted);
     if missing.is_empty() {
         println!("system programs: all present");
         return Ok(());
@@ -29,7 +44,7 @@ pub(crate) fn debian_packages() -> Outcome {
     let is_root = shell::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     if !is_root || !shell::answers(Path::new("apt-get"), "--version") {
         return Err(Failure::new(format!(
-            "the black-box tests need programs that are not here; on Debian or Ubuntu install them with:\n    \
+            "{who_needs} programs that are not here; on Debian or Ubuntu install them with:\n    \
              sudo apt-get install --no-install-recommends {packages}"
         )));
     }
@@ -40,14 +55,14 @@ pub(crate) fn debian_packages() -> Outcome {
         .args(&missing)
         .env("DEBIAN_FRONTEND", "noninteractive");
     shell::run(&mut install)?;
-    match missing_packages() {
+    match missing_packages(wanted) {
         still if still.is_empty() => Ok(()),
         still => Err(Failure::new(format!("still missing after the installation: {}", still.join(" ")))),
     }
 }
 
-fn missing_packages() -> Vec<&'static str> {
-    let mut missing: Vec<_> = DEBIAN
+fn missing_packages(wanted: &[Package]) -> Vec<&'static str> {
+    let mut missing: Vec<_> = wanted
         .iter()
         .filter(|(program, flag, _)| !starts(program, flag))
         .map(|(_, _, package)| *package)

@@ -200,7 +200,8 @@ impl Appender {
         let synced = file.sync_data().and_then(|()| self.disk.sync_dir(&self.dir));
         self.fatal("a log segment cannot be created", synced)?;
         let segment = Arc::new(UnsealedSegment::new(self.next_number, path, file));
-        self.next_number += 1;
+        // The last number is never passed: creating that segment a second time fails.
+        self.next_number = self.next_number.saturating_add(1);
         group.segments_mut().push(Segment::Unsealed(segment.clone()));
         let size = HEADER_BYTES as u64;
         let full = self.active.replace(Active { segment, size, durable: size });

@@ -210,8 +210,7 @@ impl Group {
         let stored_bytes = totals
             .iter()
             .filter(|(id, _)| streams.by_id.contains_key(id))
-            .map(|(_, stream)| stream.bytes)
-            .sum();
+            .fold(0_u64, |sum, (_, stream)| sum.saturating_add(stream.bytes));
         let settings = self.settings();
         GroupDescription {
             name: self.name.clone(),

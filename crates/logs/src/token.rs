@@ -6,6 +6,12 @@
 
 use crate::LogsError;
 
+/// The last sequence number that an event may have.
+///
+/// A million events in every second need 290,000 years for it, so what is stored with a higher one is damaged; and
+/// counting on from a stored one never overflows.
+pub(crate) const SEQUENCE_MAX: u64 = u64::MAX / 2;
+
 /// The place of an event among all events of its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EventKey {

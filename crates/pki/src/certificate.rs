@@ -48,6 +48,11 @@ impl CertificateInfo {
 /// [`ReadError`] when there is no certificate in the bytes.
 pub fn parse_certificate(input: &[u8]) -> Result<CertificateInfo, ReadError> {
     let der = certificate_der(input)?;
+    // The parser looks at the tag's number alone, and takes the sixteenth of every class for a SEQUENCE. Such a
+    // certificate could not be told from PEM once it is stored as DER.
+    if der.first() != Some(&crate::der::SEQUENCE) {
+        return Err(ReadError::NotACertificate("it is no SEQUENCE".to_owned()));
+    }
     let (rest, x509) =
         X509Certificate::from_der(&der).map_err(|error| ReadError::NotACertificate(error.to_string()))?;
     if !rest.is_empty() {

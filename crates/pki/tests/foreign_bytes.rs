@@ -58,3 +58,13 @@ fn a_certificate_of_the_last_version_is_read() {
     }
     assert_eq!(parse_certificate(&longer).unwrap().version, u32::MAX);
 }
+
+/// A tag of another class with the number of a SEQUENCE: DER that begins so could not be told from PEM.
+#[test]
+fn a_certificate_that_is_no_sequence_is_refused() {
+    let mut der = authority().ca_der().to_vec();
+    der[0] |= 0x80;
+    for bytes in [pki::to_pem("CERTIFICATE", &der).into_bytes(), der] {
+        assert!(pki::parse_certificate(&bytes).is_err());
+    }
+}

@@ -96,6 +96,15 @@ fn a_journal_that_ends_before_the_state_is_damage() {
     assert!(matches!(open(&disk), Err(OpenError::Damaged { .. })));
 }
 
+/// Positions of records behind it would overflow.
+#[test]
+fn a_segment_that_begins_where_no_journal_gets_is_refused() {
+    let disk = disk_with_records(1);
+    let path = journal_files(&disk)[0].with_file_name(format!("{:020}.journal", u64::MAX - 20));
+    disk.open(&path, OpenMode::CreateNew).unwrap();
+    assert!(matches!(open(&disk), Err(OpenError::Damaged { file, .. }) if file == path));
+}
+
 #[test]
 fn a_lost_state_is_refused() {
     let disk = disk_with_records(3);

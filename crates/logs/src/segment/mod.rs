@@ -111,8 +111,9 @@ impl Statistics {
 
 impl StreamStatistics {
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.bytes += other.bytes;
+        // The numbers come from footers of files, whose sum is whatever somebody wrote there.
+        self.count = self.count.saturating_add(other.count);
+        self.bytes = self.bytes.saturating_add(other.bytes);
         self.first_ms = self.first_ms.min(other.first_ms);
         self.last_ms = self.last_ms.max(other.last_ms);
         self.ingestion_ms = self.ingestion_ms.max(other.ingestion_ms);
@@ -152,6 +153,13 @@ impl Segment {
 
 pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:010}.events"))
+}
+
+/// The number that a file's name tells, and what follows it, such as `events`; `None` for another file.
+pub(crate) fn numbered(name: &str) -> Option<(u32, &str)> {
+    let (digits, kind) = name.split_once('.')?;
+    let is_number = digits.len() == 10 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then(|| Some((digits.parse().ok()?, kind)))?
 }
 
 /// The header of a segment file.

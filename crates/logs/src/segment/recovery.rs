@@ -11,7 +11,8 @@ use crate::Damage;
 
 use super::unsealed::{decode_record, record_bytes, walk};
 use super::{
-    HEADER_BYTES, Header, SealedSegment, Segment, StoredEvent, UnsealedSegment, sealed, segment_path,
+    HEADER_BYTES, Header, SealedSegment, Segment, StoredEvent, UnsealedSegment, numbered, sealed,
+    segment_path,
 };
 
 /// The segments of a group as they were found.
@@ -38,9 +39,8 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, group: u32, clean: bool) -> i
     finish_replacements(disk, dir)?;
     let mut numbers = Vec::new();
     for name in disk.list(dir)? {
-        let Some((digits, kind)) = name.split_once('.') else { continue };
-        let Ok(number) = digits.parse::<u32>() else { continue };
-        recovered.next_number = recovered.next_number.max(number + 1);
+        let Some((number, kind)) = numbered(&name) else { continue };
+        recovered.next_number = recovered.next_number.max(number.saturating_add(1));
         match kind {
             "events" => numbers.push(number),
             "events.damaged" => recovered.damages.push(Damage {
@@ -217,4 +217,69 @@ fn finish_replacements(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         changed = true;
     }
     if changed { disk.sync_dir(dir) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::unsealed::encode_record;
+    use super::*;
+    use crate::token::{EventKey, SEQUENCE_MAX};
+    use store::disk::MemDisk;
+
+    const GROUP: u32 = 1;
+
+    fn dir() -> &'static Path {
+        Path::new("/logs/0000000001")
+    }
+
+    fn write(disk: &MemDisk, path: &Path, bytes: &[u8]) {
+        disk.create_dir_all(dir()).unwrap();
+        disk.open(path, OpenMode::CreateNew).unwrap().write_all_at(0, bytes).unwrap();
+    }
+
+    fn recovered(disk: &MemDisk) -> Recovered {
+        recover(disk, dir(), GROUP, false).unwrap()
+    }
+
+    /// An unsealed segment whose records have these sequence numbers.
+    fn unsealed(number: u32, sequences: &[u64]) -> Vec<u8> {
+        let mut file = Header { sealed: false, group: GROUP, number }.encode().to_vec();
+        for &sequence in sequences {
+            let event = StoredEvent {
+                key: EventKey { timestamp_ms: 7, sequence },
+                stream: 2,
+                ingestion_ms: 7,
+                position: Position::NONE,
+                message: "m".to_owned(),
+            };
+            let mut record = Vec::new();
+            let at = file.len() as u64;
+            encode_record(&mut record, &event, number, at, at);
+            file.extend_from_slice(&record);
+        }
+        file
+    }
+
+    /// The next event counts on from the highest sequence number.
+    #[test]
+    fn a_sequence_number_that_nobody_counts_to_is_damage() {
+        for (sequence, served) in [(SEQUENCE_MAX, 3), (SEQUENCE_MAX + 1, 2), (u64::MAX, 2)] {
+            let disk = MemDisk::new();
+            write(&disk, &segment_path(dir(), 1), &unsealed(1, &[1, sequence, 2]));
+            let recovered = recovered(&disk);
+            let events: u64 = recovered.segments[0].with_statistics(|statistics| statistics.events);
+            assert_eq!((events, recovered.damages.len()), (served, usize::from(served == 2)), "{sequence}");
+        }
+    }
+
+    #[test]
+    fn the_last_number_is_not_passed_and_other_names_are_left_alone() {
+        let disk = MemDisk::new();
+        for name in ["4294967295.events", "7.events", "+000000007.events", "9999999999.events", "notes.txt"] {
+            write(&disk, &dir().join(name), &unsealed(u32::MAX, &[1]));
+        }
+        let recovered = recovered(&disk);
+        assert_eq!((recovered.next_number, recovered.segments.len()), (u32::MAX, 1));
+        assert_eq!(disk.list(dir()).unwrap().len(), 5);
+    }
 }

@@ -8,7 +8,7 @@ use store::Position;
 use store::disk::{Disk, DiskFile, OpenMode};
 
 use crate::limits::{BLOCK_BYTES, MESSAGE_BYTES_MAX};
-use crate::token::EventKey;
+use crate::token::{EventKey, SEQUENCE_MAX};
 
 use super::{Fields, HEADER_BYTES, Header, Statistics, StoredEvent, StreamStatistics, checksum_at};
 
@@ -171,7 +171,7 @@ fn decode_footer(bytes: &[u8]) -> Option<Statistics> {
     let mut statistics = Statistics {
         events: fields.u64()?,
         position: Position(fields.u64()?),
-        sequence: fields.u64()?,
+        sequence: fields.u64().filter(|&sequence| sequence <= SEQUENCE_MAX)?,
         ..Statistics::default()
     };
     while !fields.0.is_empty() {
@@ -234,6 +234,9 @@ impl SealedSegment {
             return Err(damaged("the block index is not readable"));
         }
         while let Some(block) = Block::decode(&mut fields) {
+            if !block.lies_before(self.trailer.index_at) {
+                return Err(damaged("the block index names a block that is not in the file"));
+            }
             blocks.push(block);
         }
         Ok(self.blocks.get_or_init(|| blocks.into()).clone())
@@ -270,6 +273,10 @@ impl Block {
         let (first, last) = (key()?, key()?);
         Some(Self { first, last, offset: fields.u64()?, bytes: fields.u64()? })
     }
+
+    fn lies_before(&self, index_at: u64) -> bool {
+        self.offset.checked_add(self.bytes).is_some_and(|end| end <= index_at)
+    }
 }
 
 /// The block at the beginning of `bytes`, if it is whole and right, and its size.
@@ -295,7 +302,8 @@ pub(crate) fn decode_block(bytes: &[u8], number: u32, offset: u64) -> Option<(Ve
         let stream = fields.u32()?;
         let timestamp_ms = fields.i64()?;
         let ingestion_ms = fields.i64()?;
-        let key = EventKey { timestamp_ms, sequence: fields.u64()? };
+        let sequence = fields.u64().filter(|&sequence| sequence <= SEQUENCE_MAX)?;
+        let key = EventKey { timestamp_ms, sequence };
         let message = std::str::from_utf8(fields.bytes(length)?).ok()?.to_owned();
         events.push(StoredEvent { key, stream, ingestion_ms, position: Position::NONE, message });
     }
@@ -310,4 +318,48 @@ fn read(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Vec<u8>> {
         _ => error,
     })?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::disk::MemDisk;
+
+    const NUMBER: u32 = 1;
+
+    /// A sealed file with one block, whose index entry says that it has so many bytes.
+    fn with_block_bytes(disk: &MemDisk, path: &Path, block_bytes: u64) -> Arc<dyn DiskFile> {
+        let event = StoredEvent {
+            key: EventKey { timestamp_ms: 7, sequence: 1 },
+            stream: 2,
+            ingestion_ms: 7,
+            position: Position::NONE,
+            message: "m".to_owned(),
+        };
+        let file = disk.open(path, OpenMode::CreateNew).unwrap();
+        write(&*file, 1, NUMBER, Position::NONE, std::iter::once(Ok(event))).unwrap();
+        let mut bytes = file.read_all().unwrap();
+        let trailer_at = bytes.len() - TRAILER_BYTES;
+        let trailer = Trailer::decode(bytes[trailer_at..].first_chunk().unwrap(), NUMBER).unwrap();
+        let (index_at, footer_at) = (trailer.index_at as usize, trailer.footer_at as usize);
+        bytes[footer_at - 8..footer_at].copy_from_slice(&block_bytes.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[index_at..footer_at]);
+        bytes[trailer_at + 16..trailer_at + 20].copy_from_slice(&checksum.to_le_bytes());
+        let checksum = checksum_at(NUMBER, 0, &[&bytes[trailer_at..trailer_at + 24]]);
+        bytes[trailer_at + 24..trailer_at + 28].copy_from_slice(&checksum.to_le_bytes());
+        file.write_all_at(0, &bytes).unwrap();
+        file
+    }
+
+    /// Reading it would ask for more memory than there is, or overflow.
+    #[test]
+    fn an_index_entry_beyond_the_file_is_damage() {
+        for block_bytes in [1 << 50, u64::MAX] {
+            let disk = MemDisk::new();
+            let path = Path::new("/0000000001.events");
+            let file = with_block_bytes(&disk, path, block_bytes);
+            let segment = SealedSegment::open(&*file, path, NUMBER).unwrap();
+            assert_eq!(segment.blocks(&*file).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+    }
 }

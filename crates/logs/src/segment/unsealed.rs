@@ -9,7 +9,7 @@ use store::Position;
 use store::disk::DiskFile;
 
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::token::EventKey;
+use crate::token::{EventKey, SEQUENCE_MAX};
 
 use super::{Fields, HEADER_BYTES, Statistics, StoredEvent, checksum_at};
 
@@ -115,7 +115,7 @@ pub(crate) fn decode_record(bytes: &[u8], number: u32, offset: u64) -> Option<(S
     let stream = fields.u32()?;
     let timestamp_ms = fields.i64()?;
     let ingestion_ms = fields.i64()?;
-    let sequence = fields.u64()?;
+    let sequence = fields.u64().filter(|&sequence| sequence <= SEQUENCE_MAX)?;
     let position = Position(fields.u64()?);
     let message = fields.bytes(length)?;
     let end = bytes.len() - fields.0.len();

@@ -48,6 +48,12 @@ pub const RECORD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Bounds the memory of the write buffer and the time that an acknowledgement waits for its neighbours.
 pub(crate) const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
+/// The last position that a segment may begin at.
+///
+/// At a gigabyte in every second it is reached after 290 years, so a file that begins behind it is none of ours; and
+/// sums of a position and a size below it never overflow.
+pub(crate) const FIRST_POSITION_MAX: Position = Position(u64::MAX / 2);
+
 /// A segment that is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Segment {

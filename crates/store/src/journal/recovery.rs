@@ -7,7 +7,7 @@ use crate::disk::{Disk, OpenMode, settle_file};
 use crate::{OpenError, Position, TornTail};
 
 use super::segment::{HEADER_BYTES, Header, HeaderError, Record, Records};
-use super::{Segment, first_position};
+use super::{FIRST_POSITION_MAX, Segment, first_position};
 
 /// A journal whose every record is known to be right and durable.
 #[derive(Debug, Default)]
@@ -62,6 +62,9 @@ fn check_segment(
         offset,
         reason: reason.to_owned(),
     };
+    if first > FIRST_POSITION_MAX {
+        return Err(damaged(0, "it begins at a position that no journal reaches"));
+    }
     let bytes = read(disk, path)?;
     let records = Records { bytes: bytes.get(HEADER_BYTES..).unwrap_or_default(), first };
     let header = match Header::decode(&bytes) {
