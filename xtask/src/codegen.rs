@@ -37,6 +37,11 @@ pub(crate) struct Options {
     botocore: Option<PathBuf>,
 }
 
+/// Fails when the checked-in files are not what this botocore gives.
+pub(crate) fn check(botocore: &Path) -> Outcome {
+    run(&Options { check: true, botocore: Some(botocore.to_path_buf()) })
+}
+
 /// Writes the generated files, or compares them.
 pub(crate) fn run(options: &Options) -> Outcome {
     let botocore = match &options.botocore {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, Failure, Outcome, cargo};
 use crate::tools::{self, Venv};
-use crate::{check_deps, evidence, fuzz};
+use crate::{check_deps, codegen, evidence, fuzz};
 
 /// Seeds of the power-cut simulation in the long tier; the short tier's 50 are the tests' own default.
 const FULL_SEEDS: &str = "1000";
@@ -43,10 +43,11 @@ type Step = (&'static str, fn(&Options) -> Outcome);
 /// The one step that only the long tier has.
 const FUZZ: &str = "fuzz";
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("fmt", |_| shell::run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("check-deps", |_| check_deps::run()),
     ("tools", tools),
+    ("codegen", |_| codegen::check(&Venv::ready()?.package("botocore")?)),
     ("deny", |_| deny()),
     ("clippy", |_| {
         shell::run(&mut cargo(&[

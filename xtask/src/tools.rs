@@ -117,6 +117,12 @@ impl Venv {
         Ok(venv)
     }
 
+    /// Where a Python package of the venv lies.
+    pub(crate) fn package(&self, name: &str) -> Outcome<PathBuf> {
+        let print = format!("import {name}; print({name}.__path__[0])");
+        Ok(shell::output(Command::new(self.program("python")).args(["-c", &print]))?.trim().into())
+    }
+
     /// The path of a program installed in the venv.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.directory.join("bin").join(name)
