@@ -182,6 +182,8 @@ impl Appender {
         self.sync()?;
         let path = segment_path(&self.dir, self.next_number);
         self.disk.create_dir_all(&self.dir)?;
+        // Before the file: its name must not wait for a file descriptor.
+        let dir = self.disk.open_dir(&self.dir)?;
         let header = Header { sealed: false, group: self.group, number: self.next_number }.encode();
         let created = self.disk.open(&path, OpenMode::CreateNew).and_then(|file| {
             file.write_all_at(0, &header)?;
@@ -190,14 +192,14 @@ impl Appender {
         let file = match created {
             Err(error) if is_shortage(&error) => {
                 if self.disk.exists(&path) {
-                    let removed = self.disk.remove_file(&path).and_then(|()| self.disk.sync_dir(&self.dir));
+                    let removed = self.disk.remove_file(&path).and_then(|()| dir.sync());
                     self.fatal("an empty log segment cannot be removed", removed)?;
                 }
                 return Err(error);
             }
             created => self.fatal("a log segment cannot be created", created)?,
         };
-        let synced = file.sync_data().and_then(|()| self.disk.sync_dir(&self.dir));
+        let synced = file.sync_data().and_then(|()| dir.sync());
         self.fatal("a log segment cannot be created", synced)?;
         let segment = Arc::new(UnsealedSegment::new(self.next_number, path, file));
         // The last number is never passed: creating that segment a second time fails.

@@ -161,7 +161,7 @@ impl Registry {
             Ok(position) => position,
             Err(_) => self.store.committed(),
         };
-        if self.store.wait_applied(settled).is_err() {
+        if self.store.wait_in_state(settled).is_err() {
             return Ok(());
         }
         *state = edit::load(&self.store)?;

@@ -244,7 +244,7 @@ impl Rules {
     fn reread(&self, last: Position) -> Result<(), RuleError> {
         // The last change may have come after the loss: it must not be taken for lost because it is not written yet.
         let settled = self.store.when_committed(last).wait().unwrap_or_else(|_| self.store.committed());
-        self.store.wait_applied(settled)?;
+        self.store.wait_in_state(settled)?;
         let mut rules =
             stored(&self.store, &self.surroundings).map_err(|error| RuleError::Reread(error.to_string()))?;
         let before = self.snapshot();

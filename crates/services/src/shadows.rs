@@ -274,7 +274,7 @@ impl Shadows {
         }
         let settled = self.store.when_committed(state.last_position).wait();
         let settled = settled.unwrap_or_else(|_| self.store.committed());
-        if self.store.wait_applied(settled).is_err() {
+        if self.store.wait_in_state(settled).is_err() {
             return Ok(());
         }
         *state = State { last_position: state.last_position, ..State::load(&self.store)? };

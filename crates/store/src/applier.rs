@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::disk::{Disk, is_shortage};
 use crate::journal::{PendingRecord, RECORD_HEADER_BYTES, Segment};
@@ -22,6 +22,9 @@ pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 /// How long the applier waits for room before it tries again. The backlog fills meanwhile, and appends are refused.
 const SHORTAGE_RETRY: Duration = Duration::from_millis(500);
 
+/// Shortest time between two log lines about waiting for room.
+const SHORTAGE_LOG_EVERY: Duration = Duration::from_secs(30);
+
 /// What the applier owns.
 pub(crate) struct Applier {
     pub(crate) shared: Arc<Shared>,
@@ -32,94 +35,131 @@ pub(crate) struct Applier {
     pub(crate) checkpoint_bytes: u64,
     /// The position of the last checkpoint.
     pub(crate) checkpoint: Position,
+    /// Bytes of records that are in memory and not in their place yet: they count for the backlog.
+    pub(crate) unsettled_bytes: u64,
+    pub(crate) shortage_told_at: Option<Instant>,
+}
+
+/// What the applier finds to do.
+enum Work {
+    Batch(Vec<PendingRecord>),
+    /// Nothing new; what found no room is tried again.
+    Settle,
+    End,
 }
 
 impl Applier {
     /// Runs until the writer ended and everything durable was applied, or something failed for ever.
     pub(crate) fn run(mut self) {
         let _end = EndOfThread(self.shared.clone());
-        while let Some(batch) = self.next_batch() {
-            if let Err(error) = self.apply(&batch) {
+        loop {
+            let done = match self.next_work() {
+                Work::Batch(batch) => self.apply(&batch).and_then(|()| self.settle()),
+                Work::Settle => self.settle(),
+                Work::End => break,
+            };
+            if let Err(error) = done {
                 self.shared.fail(&format!("what is in the journal cannot be applied: {error}"));
                 return;
             }
         }
-        let applied = {
-            let queue = self.shared.queue();
-            let failed = matches!(queue.refusal, Some(AppendError::Failed { .. }));
-            (queue.checkpoint_at_end && !failed).then_some(queue.applied)
-        };
-        if let Some(applied) = applied.filter(|&applied| applied > self.checkpoint)
-            && let Err(error) = self.checkpoint(applied)
-        {
+        if let Err(error) = self.last_checkpoint() {
             self.shared.fail(&format!("the last checkpoint failed: {error}"));
         }
     }
 
-    fn next_batch(&self) -> Option<Vec<PendingRecord>> {
+    fn next_work(&self) -> Work {
         let mut queue = self.shared.queue();
         loop {
             if let Some(batch) = queue.durable.pop_front() {
-                return Some(batch);
+                return Work::Batch(batch);
             }
             if queue.writer_ended {
-                return None;
+                return Work::End;
             }
-            queue = self.shared.wait(queue);
+            if self.unsettled_bytes == 0 {
+                queue = self.shared.wait(queue);
+                continue;
+            }
+            let (waited, timeout) = self
+                .shared
+                .queue_changed
+                .wait_timeout(queue, SHORTAGE_RETRY)
+                .unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() {
+                return Work::Settle;
+            }
+            queue = waited;
         }
     }
 
+    /// Brings a batch into memory: into the keyed state, and to the consumers. Never waits for the disk, so that whoever
+    /// needs the state after a full disk finds it.
     fn apply(&mut self, batch: &[PendingRecord]) -> io::Result<()> {
         let Some(end) = batch.last().map(|record| record.end) else { return Ok(()) };
-        let state = self.shared.state()?;
-        apply_changes(&*state, batch.iter().map(|record| &record.payload[..]), end)?;
+        apply_changes(&*self.shared.state()?, batch.iter().map(|record| &record.payload[..]), end)?;
+        self.shared.queue().in_state = end;
+        self.shared.queue_changed.notify_all();
         for record in batch {
             apply_entries(&self.consumers, record.start(), &record.payload)?;
         }
-        self.patiently(|| self.consumers.values().try_for_each(|consumer| consumer.flush()))?;
-        self.patiently(|| state.make_room())?;
-        let bytes: u64 = batch.iter().map(PendingRecord::bytes).sum();
-        {
-            let mut queue = self.shared.queue();
-            queue.applied = end;
-            queue.backlog_bytes -= bytes;
+        self.unsettled_bytes += batch.iter().map(PendingRecord::bytes).sum::<u64>();
+        Ok(())
+    }
+
+    /// Brings what was applied to its place. What finds no room stays in memory and in the journal, and is tried again.
+    fn settle(&mut self) -> io::Result<()> {
+        let state = self.shared.state()?;
+        let settled = self.consumers.values().try_for_each(|consumer| consumer.flush());
+        if !self.has_room(settled.and_then(|()| state.make_room()))? {
+            return Ok(());
         }
+        let applied = {
+            let mut queue = self.shared.queue();
+            queue.applied = queue.in_state;
+            queue.backlog_bytes -= std::mem::take(&mut self.unsettled_bytes);
+            queue.applied
+        };
         self.shared.queue_changed.notify_all();
-        if end.0 - self.checkpoint.0 >= self.checkpoint_bytes {
-            self.checkpoint(end)?;
+        if applied.0 - self.checkpoint.0 >= self.checkpoint_bytes {
+            let done = self.checkpoint(applied);
+            self.has_room(done)?;
         }
         Ok(())
     }
 
-    /// Does `work` again and again for as long as the disk has no room for it.
-    ///
-    /// # Errors
-    /// Anything but a shortage, and a shortage when the store is closing: the journal has it, and the next start does
-    /// it again.
-    fn patiently(&self, mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-        loop {
-            match work() {
-                Err(error) if is_shortage(&error) => {
-                    let queue = self.shared.queue();
-                    if queue.refusal.is_some() {
-                        return Err(error);
-                    }
+    /// What is in the journal and found no room is applied by the next start: nothing is lost without a checkpoint.
+    fn last_checkpoint(&mut self) -> io::Result<()> {
+        let applied = {
+            let queue = self.shared.queue();
+            let failed = matches!(queue.refusal, Some(AppendError::Failed { .. }));
+            (queue.checkpoint_at_end && !failed).then_some(queue.in_state)
+        };
+        if let Some(applied) = applied.filter(|&applied| applied > self.checkpoint) {
+            let done = self.checkpoint(applied);
+            self.has_room(done)?;
+        }
+        Ok(())
+    }
+
+    /// Whether work that needs room was done; false after a shortage.
+    fn has_room(&mut self, done: io::Result<()>) -> io::Result<bool> {
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) if is_shortage(&error) => {
+                if self.shortage_told_at.is_none_or(|at| at.elapsed() >= SHORTAGE_LOG_EVERY) {
+                    self.shortage_told_at = Some(Instant::now());
                     tracing::warn!(%error, "what is in the journal cannot be put in its place, and waits");
-                    let _woken = self
-                        .shared
-                        .queue_changed
-                        .wait_timeout(queue, SHORTAGE_RETRY)
-                        .unwrap_or_else(PoisonError::into_inner);
                 }
-                result => return result,
+                Ok(false)
             }
+            Err(error) => Err(error),
         }
     }
 
     /// Makes everything applied durable and drops the journal behind it.
     fn checkpoint(&mut self, applied: Position) -> io::Result<()> {
-        let state = self.shared.state()?;
-        self.patiently(|| make_checkpoint(&self.consumers, &*state, applied))?;
+        make_checkpoint(&self.consumers, &*self.shared.state()?, applied)?;
         self.checkpoint = applied;
         drop_segments(&*self.disk, &self.journal_dir, &self.segments, applied)
     }
@@ -201,6 +241,8 @@ pub(crate) fn drop_segments(
     checkpoint: Position,
 ) -> io::Result<()> {
     loop {
+        // Before the file goes: its removal must not wait for a file descriptor.
+        let handle = disk.open_dir(dir)?;
         let oldest = {
             let mut segments = segments.lock().unwrap_or_else(PoisonError::into_inner);
             if segments.len() < 2 || segments[0].end > checkpoint {
@@ -210,6 +252,6 @@ pub(crate) fn drop_segments(
         };
         disk.remove_file(&oldest.path)?;
         // One by one and oldest first: a power cut may bring back the last one only, never leave a gap.
-        disk.sync_dir(dir)?;
+        handle.sync()?;
     }
 }

@@ -120,13 +120,17 @@ impl Opening {
         }
         check_continuity(&journal, &journal_dir, checkpoint, &*state)?;
         let state_failed = |source| OpenError::State { dir: dir.join("state"), source };
+        let mut has_room = true;
         read_records(disk, &journal.segments, checkpoint, |_, end, payload| {
             apply_changes(&*state, std::iter::once(payload), end).map_err(state_failed)?;
-            match state.make_room() {
-                // At most what is applied between two checkpoints stays in memory.
-                Err(error) if is_shortage(&error) => Ok(()),
-                made => made.map_err(state_failed),
+            if has_room {
+                match state.make_room() {
+                    // Then it stays in memory: at most what is applied between two checkpoints, and the backlog.
+                    Err(error) if is_shortage(&error) => has_room = false,
+                    made => made.map_err(state_failed)?,
+                }
             }
+            Ok(())
         })?;
         if is_new {
             write_format(&**disk, dir)?;
@@ -207,6 +211,8 @@ impl Opening {
             consumers,
             checkpoint_bytes: options.checkpoint_bytes,
             checkpoint,
+            unsettled_bytes: 0,
+            shortage_told_at: None,
         };
         let writer_shared = shared.clone();
         let writer = spawn("store-writer", move || writer::run(&writer_shared, writer)).map_err(failed)?;

@@ -54,7 +54,9 @@ pub(crate) struct Queue {
     pub(crate) durable: VecDeque<Vec<PendingRecord>>,
     /// Where the next record starts.
     pub(crate) next: Position,
-    /// Everything up to here was applied.
+    /// Everything up to here is in the keyed state.
+    pub(crate) in_state: Position,
+    /// Everything up to here was applied: to the keyed state and, visibly, to the consumers.
     pub(crate) applied: Position,
     /// Bytes of everything that is not applied yet.
     pub(crate) backlog_bytes: u64,
@@ -72,6 +74,7 @@ impl Shared {
             appended: Vec::new(),
             durable: VecDeque::new(),
             next: end,
+            in_state: end,
             applied: end,
             backlog_bytes: 0,
             refusal: None,
@@ -203,7 +206,7 @@ impl Store {
     /// Everything in a keyspace whose key begins with `prefix`, in key order, as far as it was applied.
     ///
     /// For loading and rare look-ups: it reads the disk. What was just committed may be missing, see
-    /// [`wait_applied`](Store::wait_applied).
+    /// [`wait_in_state`](Store::wait_in_state).
     ///
     /// # Errors
     /// When the disk or the engine fails.
@@ -219,15 +222,29 @@ impl Store {
         Ok(self.0.shared.state()?.get(keyspace.0, key.as_ref())?)
     }
 
-    /// Blocks until a committed position was applied to the keyed state and the consumers.
+    /// Blocks until a committed position is in the keyed state, for [`scan`](Store::scan) and [`get`](Store::get). That
+    /// does not wait for the disk, also not for a full one.
+    ///
+    /// # Errors
+    /// When the store failed or was closed before.
+    pub fn wait_in_state(&self, position: Position) -> Result<(), AppendError> {
+        self.wait_until(|queue| queue.in_state >= position)
+    }
+
+    /// Blocks until a committed position was applied to the keyed state and the consumers, for as long as the disk has no
+    /// room for what consumers write.
     ///
     /// # Errors
     /// When the store failed or was closed before.
     pub fn wait_applied(&self, position: Position) -> Result<(), AppendError> {
+        self.wait_until(|queue| queue.applied >= position)
+    }
+
+    fn wait_until(&self, done: impl Fn(&Queue) -> bool) -> Result<(), AppendError> {
         let shared = &self.0.shared;
         let mut queue = shared.queue();
         loop {
-            if queue.applied >= position {
+            if done(&queue) {
                 return Ok(());
             }
             if let Some(refusal @ AppendError::Failed { .. }) = &queue.refusal {

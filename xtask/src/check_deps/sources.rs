@@ -9,7 +9,7 @@ use super::{Layer, NO_STD, layer};
 use crate::shell::{Failure, Outcome};
 
 /// Crates that may name the file system: the store and the log segments; the CA's key files; the CLI's own output.
-const DISK: [&str; 4] = ["store", "logs", "pki", "eyot"];
+const DISK: [&str; 5] = ["store", "logs", "pki", "eyot", "bench"];
 
 /// What naming the file system looks like.
 const DISK_WORDS: [&str; 3] = ["std::fs", "File::", "OpenOptions"];

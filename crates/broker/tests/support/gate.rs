@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use store::StoreOptions;
-use store::disk::{Disk, DiskFile, DiskLock, MemDisk, OpenMode};
+use store::disk::{DirHandle, Disk, DiskFile, DiskLock, MemDisk, OpenMode};
 
 /// The gate that syncs of the journal pass.
 #[derive(Debug, Clone)]
@@ -78,8 +78,8 @@ impl Disk for Gate {
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.0.disk.remove_dir_all(dir)
     }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.disk.sync_dir(dir)
+    fn open_dir(&self, dir: &Path) -> io::Result<Arc<dyn DirHandle>> {
+        self.0.disk.open_dir(dir)
     }
     fn exists(&self, path: &Path) -> bool {
         self.0.disk.exists(path)

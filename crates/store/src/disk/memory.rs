@@ -5,11 +5,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{Disk, DiskFile, DiskLock, OpenMode};
+use super::{DirHandle, Disk, DiskFile, DiskLock, OpenMode};
 
 /// Files that live as long as the value: every operation works, a sync does nothing.
 #[derive(Debug, Clone, Default)]
 pub struct MemDisk(Arc<Mutex<Tree>>);
+
+#[derive(Debug)]
+struct MemDir;
+
+impl DirHandle for MemDir {
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 #[derive(Debug, Default)]
 struct Tree {
@@ -82,8 +91,8 @@ impl Disk for MemDisk {
         Ok(())
     }
 
-    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
-        Ok(())
+    fn open_dir(&self, _dir: &Path) -> io::Result<Arc<dyn DirHandle>> {
+        Ok(Arc::new(MemDir))
     }
 
     fn exists(&self, path: &Path) -> bool {

@@ -43,8 +43,13 @@ pub trait Disk: Send + Sync + Debug {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory and everything in it. Durable after [`Disk::sync_dir`] of the parent.
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Opens a directory for syncing: who opens it before changing names in it cannot be short of a file descriptor
+    /// behind the change.
+    fn open_dir(&self, dir: &Path) -> io::Result<Arc<dyn DirHandle>>;
     /// Makes creations, renames and removals in a directory durable.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.open_dir(dir)?.sync()
+    }
     /// Whether a file or directory of this name is there.
     fn exists(&self, path: &Path) -> bool;
     /// Takes the exclusive lock of a data directory; it ends when the returned value is dropped.
@@ -52,6 +57,12 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `WouldBlock` with the holder's name when somebody else has it.
     fn lock(&self, path: &Path) -> io::Result<DiskLock>;
+}
+
+/// An open directory.
+pub trait DirHandle: Send + Sync + Debug {
+    /// Makes creations, renames and removals in it durable.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// One open file. Reads and writes name their offset, so readers never disturb the writer.

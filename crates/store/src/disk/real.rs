@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Disk, DiskFile, DiskLock, OpenMode};
+use super::{DirHandle, Disk, DiskFile, DiskLock, OpenMode};
 
 /// The operating system's files: `sync_data` is `fdatasync`, `sync_dir` an `fsync` of the directory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,9 +67,9 @@ impl Disk for RealDisk {
         std::fs::remove_dir_all(dir)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+    fn open_dir(&self, dir: &Path) -> io::Result<Arc<dyn DirHandle>> {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        File::open(dir)?.sync_all()
+        Ok(Arc::new(RealDir(File::open(dir)?)))
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -92,6 +92,15 @@ impl Disk for RealDisk {
         file.rewind()?;
         writeln!(file, "{}", std::process::id())?;
         Ok(DiskLock(Some(file)))
+    }
+}
+
+#[derive(Debug)]
+struct RealDir(File);
+
+impl DirHandle for RealDir {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
     }
 }
 

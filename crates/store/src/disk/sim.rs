@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::memory::{copy_in, copy_out};
-use super::{Disk, DiskFile, DiskLock, OpenMode};
+use super::{DirHandle, Disk, DiskFile, DiskLock, OpenMode};
 
 /// The simulated disk. Clones share it.
 #[derive(Debug, Clone)]
@@ -443,17 +443,13 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut world = self.world();
-        world.change()?;
-        let changes = std::mem::take(&mut world.name_changes);
-        let (synced, open) = changes.into_iter().partition(|change| change.directory() == Some(dir));
-        world.name_changes = open;
-        let synced: Vec<NameChange> = synced;
-        for change in synced {
-            change.apply(&mut world.durable_names);
+    fn open_dir(&self, dir: &Path) -> io::Result<Arc<dyn DirHandle>> {
+        let world = self.world();
+        world.check_power()?;
+        if world.lacks_descriptors {
+            return Err(io::Error::from_raw_os_error(super::EMFILE));
         }
-        Ok(())
+        Ok(Arc::new(SimDir { disk: self.clone(), dir: dir.to_path_buf(), epoch: world.epoch }))
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -464,6 +460,32 @@ impl Disk for SimDisk {
     fn lock(&self, _path: &Path) -> io::Result<DiskLock> {
         self.world().check_power()?;
         Ok(DiskLock(None))
+    }
+}
+
+/// An open directory.
+#[derive(Debug)]
+struct SimDir {
+    disk: SimDisk,
+    dir: PathBuf,
+    epoch: u64,
+}
+
+impl DirHandle for SimDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut world = self.disk.world();
+        if world.epoch != self.epoch {
+            return Err(io::Error::other("this directory was opened before the power cut"));
+        }
+        world.change()?;
+        let changes = std::mem::take(&mut world.name_changes);
+        let (synced, open): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| change.directory() == Some(&self.dir));
+        world.name_changes = open;
+        for change in synced {
+            change.apply(&mut world.durable_names);
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Position;
-use crate::disk::{Disk, DiskFile, OpenMode, is_shortage};
+use crate::disk::{DirHandle, Disk, DiskFile, OpenMode, is_shortage};
 
 use super::segment::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, encode_record};
 use super::{Segment, segment_path};
@@ -34,6 +34,11 @@ pub(crate) enum WriteError {
     Shortage(io::Error),
     /// What is on disk is no longer known. The journal must never write again.
     Fatal(io::Error),
+}
+
+/// Before anything was changed on disk a shortage passes.
+fn passing(error: io::Error) -> WriteError {
+    if is_shortage(&error) { WriteError::Shortage(error) } else { WriteError::Fatal(error) }
 }
 
 /// Appends batches to the last segment and begins new ones.
@@ -101,10 +106,12 @@ impl JournalWriter {
         let path = segment_path(&self.dir, first);
         if self.segments().last().is_some_and(|last| last.path == path) {
             // A crash came between this segment's header and its first record.
-            let file = self.disk.open(&path, OpenMode::Write).map_err(WriteError::Fatal)?;
+            let file = self.disk.open(&path, OpenMode::Write).map_err(passing)?;
             return Ok(Current { file, path, size: HEADER_BYTES as u64 });
         }
         let header = Header { first, previous_end: self.end };
+        // Before the file: its name must not wait for a file descriptor.
+        let dir = self.disk.open_dir(&self.dir).map_err(passing)?;
         let file = match self.disk.open(&path, OpenMode::CreateNew).and_then(|file| {
             file.write_all_at(0, &header.encode())?;
             Ok(file)
@@ -112,31 +119,38 @@ impl JournalWriter {
             Ok(file) => file,
             Err(error) if is_shortage(&error) => {
                 if self.disk.exists(&path) {
-                    self.remove_segment(&path).map_err(WriteError::Fatal)?;
+                    self.remove_segment(&path, &*dir).map_err(WriteError::Fatal)?;
                 }
                 return Err(WriteError::Shortage(error));
             }
             Err(error) => return Err(WriteError::Fatal(error)),
         };
         file.sync_data().map_err(WriteError::Fatal)?;
-        self.disk.sync_dir(&self.dir).map_err(WriteError::Fatal)?;
+        dir.sync().map_err(WriteError::Fatal)?;
         self.segments().push(Segment { first, end: first, previous_end: self.end, path: path.clone() });
         Ok(Current { file, path, size: HEADER_BYTES as u64 })
     }
 
     /// Removes the file of a segment that got no records.
-    fn remove_segment(&self, path: &Path) -> io::Result<()> {
+    fn remove_segment(&self, path: &Path, dir: &dyn DirHandle) -> io::Result<()> {
         self.disk.remove_file(path)?;
-        self.disk.sync_dir(&self.dir)
+        dir.sync()
     }
 
     /// Takes the last segment off the list, unless it is the only one: that one stays, because it holds the position,
     /// and recovery takes an empty one for what it is.
     ///
     /// In one step, before the file goes: a checkpoint may be dropping the others at this moment.
-    fn forget_last(&self) -> bool {
-        let mut segments = self.segments();
-        segments.len() > 1 && segments.pop().is_some()
+    fn forget_last(&mut self) -> bool {
+        let forgotten = {
+            let mut segments = self.segments();
+            if segments.len() > 1 { segments.pop() } else { None }
+        };
+        // After a start the segment may have been found empty, and its beginning taken for the end of the journal.
+        if let Some(segment) = &forgotten {
+            self.end = segment.previous_end;
+        }
+        forgotten.is_some()
     }
 
     fn segments(&self) -> MutexGuard<'_, Vec<Segment>> {
@@ -150,7 +164,7 @@ impl JournalWriter {
             return WriteError::Fatal(error);
         }
         let undone = if current.size == HEADER_BYTES as u64 && self.forget_last() {
-            self.remove_segment(&current.path)
+            self.disk.open_dir(&self.dir).and_then(|dir| self.remove_segment(&current.path, &*dir))
         } else {
             current.file.set_size(current.size).and_then(|()| current.file.sync_data())
         };
@@ -218,6 +232,23 @@ mod tests {
             journal.append(&batch(4_000, &[10])).unwrap();
             assert_eq!(writer(&disk, 20).end, Position(4_026), "{room}");
         }
+    }
+
+    /// Its successor must not claim that the journal reached to where the empty one began: nobody could follow that.
+    #[test]
+    fn an_empty_segment_that_was_found_and_is_removed_leaves_the_end_where_it_was() {
+        let disk = disk();
+        let mut journal = writer(&disk, 20);
+        journal.append(&batch(0, &[10])).unwrap();
+        // As a crash leaves it behind a full disk: positions went on, and the new segment got no record.
+        let begun = journal.begin_segment(Position(500)).map(drop);
+        begun.unwrap();
+        let mut journal = writer(&disk, 20);
+        disk.limit_bytes(Some(disk.used_bytes() + 10));
+        assert!(matches!(journal.append(&batch(500, &[1_000])), Err(WriteError::Shortage(_))));
+        disk.limit_bytes(None);
+        journal.append(&batch(2_000, &[10])).unwrap();
+        assert_eq!(writer(&disk, 20).end, Position(2_026));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lsm_tree::compaction::Leveled;
@@ -21,6 +21,7 @@ use lsm_tree::{
 };
 
 use crate::Position;
+use crate::disk::is_shortage;
 
 use super::{Change, KeyValues, KeyedState};
 
@@ -42,6 +43,7 @@ const CHECKPOINT: &[u8] = b"\0checkpoint";
 
 /// An open tree.
 pub(crate) struct LsmState {
+    dir: PathBuf,
     tree: AnyTree,
     /// The number of the next batch; the tree counts its own changes with it too.
     next: SequenceNumberCounter,
@@ -62,7 +64,7 @@ impl LsmState {
         let after_all = tree.get_highest_seqno().map_or(0, |highest| highest + 1);
         next.fetch_max(after_all);
         visible.fetch_max(after_all);
-        Ok(Self { tree, next, visible, readers: Readers::default() })
+        Ok(Self { dir: dir.to_path_buf(), tree, next, visible, readers: Readers::default() })
     }
 
     fn mark(&self, key: &[u8]) -> io::Result<Option<Position>> {
@@ -73,20 +75,59 @@ impl LsmState {
         Ok(Some(Position(u64::from_le_bytes(bytes))))
     }
 
-    /// Writes the memtable as a table, and merges tables when there are many.
+    /// Writes what waits in memory as tables: what an earlier attempt has sealed, then the rest.
     fn flush(&self) -> io::Result<()> {
+        if self.tree.sealed_memtable_count() == 0 {
+            self.tree.rotate_memtable();
+        }
         // INVARIANT: only the applier's thread changes the tree, so every later reader sees this number or a higher one.
         let needed_from = self.readers.lowest(&self.visible);
-        let lock = self.tree.get_flush_lock();
-        self.tree.rotate_memtable();
-        self.tree.flush(&lock, needed_from).map_err(into_io)?;
-        drop(lock);
-        let leveled = Leveled::default().with_table_target_size(TABLE_BYTES);
-        if let Err(error) = self.tree.compact(Arc::new(leveled), needed_from) {
-            // Nothing is lost: the tables that were to be merged are there, and the next flush tries again.
-            tracing::warn!(%error, "tables of the keyed state were not merged");
+        self.attempt(|| self.tree.flush(&self.tree.get_flush_lock(), needed_from).map(drop))
+    }
+
+    /// Merges tables when there are many. A merge that finds no room is given up until the next one.
+    fn merge(&self) -> io::Result<()> {
+        let needed_from = self.readers.lowest(&self.visible);
+        let leveled = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
+        match self.attempt(|| self.tree.compact(leveled, needed_from)) {
+            Err(error) if is_shortage(&error) => {
+                tracing::debug!(%error, "tables of the keyed state were not merged");
+                Ok(())
+            }
+            merged => merged,
         }
-        Ok(())
+    }
+
+    /// Does what writes tables, and leaves nothing of it behind when it fails.
+    ///
+    /// # Errors
+    /// The tree's own. A shortage becomes an error for good when the disk already names the new version and memory does
+    /// not: another attempt would write over the file that a crash would need.
+    fn attempt(&self, work: impl FnOnce() -> lsm_tree::Result<()>) -> io::Result<()> {
+        let first = self.tree.next_table_id();
+        let Err(error) = work() else { return Ok(()) };
+        let error = into_io(error);
+        let version = self.tree.current_version();
+        // One that cannot be read is taken for another one.
+        if self.version_on_disk().ok() != Some(version.id()) {
+            return Err(io::Error::other(format!(
+                "the keyed state's version on disk is not memory's: {error}"
+            )));
+        }
+        for id in (first..self.tree.next_table_id())
+            .filter(|id| version.iter_tables().all(|table| table.id() != *id))
+        {
+            // What cannot be removed is found and removed at the next start.
+            let _ = std::fs::remove_file(self.dir.join("tables").join(id.to_string()));
+        }
+        Err(error)
+    }
+
+    /// The version that a start would find: the first number of the file that names it.
+    fn version_on_disk(&self) -> io::Result<u64> {
+        let current = std::fs::read(self.dir.join("current"))?;
+        let id = current.first_chunk().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        Ok(u64::from_le_bytes(*id))
     }
 }
 
@@ -128,10 +169,11 @@ impl KeyedState for LsmState {
     }
 
     fn make_room(&self) -> io::Result<()> {
-        if self.tree.active_memtable().size() < MEMTABLE_BYTES_MAX && self.tree.sealed_memtable_count() == 0 {
-            return Ok(());
+        if self.tree.sealed_memtable_count() > 0 || self.tree.active_memtable().size() >= MEMTABLE_BYTES_MAX {
+            self.flush()?;
+            self.merge()?;
         }
-        self.flush()
+        Ok(())
     }
 
     fn applied(&self) -> io::Result<Position> {
@@ -143,10 +185,15 @@ impl KeyedState for LsmState {
     }
 
     fn persist(&self, checkpoint: Position) -> io::Result<()> {
+        // What was sealed before the mark comes first, so that a failed attempt does not seal one memtable more each time.
+        if self.tree.sealed_memtable_count() > 0 {
+            self.flush()?;
+        }
         // In the same table as everything up to it, or in a later one: a table counts as a whole or not at all.
         self.tree.insert(CHECKPOINT, checkpoint.0.to_le_bytes(), self.next.next());
         self.visible.fetch_max(self.next.get());
-        self.flush()
+        self.flush()?;
+        self.merge()
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) trait KeyedState: Send + Sync {
     /// Writes changes to the disk when they take too much memory.
     ///
     /// # Errors
-    /// After a shortage it is called again until it succeeds; everything is still in memory.
+    /// After a shortage everything is still in memory, and it is called again.
     fn make_room(&self) -> io::Result<()> {
         Ok(())
     }
