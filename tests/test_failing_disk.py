@@ -15,10 +15,13 @@ from support.server import Server
 from support.waiting import DEADLINE_S, eventually
 
 
-def injecting(output, fault, path=None):
-    """strace that lets the program run and answers some of its system calls itself: all, or those about one path."""
+def injecting(output, fault, *paths):
+    """strace that lets the program run and answers some of its system calls itself: all, or those about some paths.
+
+    `when=` counts for each thread by itself.
+    """
     call = fault.partition(":")[0]
-    only = ("-P", str(path)) if path else ()
+    only = [argument for path in paths for argument in ("-P", str(path))]
     return ("strace", "-f", "-o", str(output), *only, "-e", "signal=none", "-e", f"trace={call}", "-e", f"inject={fault}")
 
 
@@ -76,6 +79,24 @@ def test_a_disk_that_is_full_for_a_while_refuses_and_recovers(tmp_path):
         assert {thing["thingName"] for thing in cloud.iot.list_things()["things"]} == {"device", "taken"}
 
 
+def test_a_keyed_state_without_room_loses_nothing_and_leaves_nothing_half_written(tmp_path):
+    """Its tables cannot be written while the server ends: it ends in order, the journal has everything; the next start writes it."""
+    device = provisioned(tmp_path)
+    acknowledged = set()
+    tables = tmp_path / "data/state/tables"
+    before = sorted(path.name for path in tables.iterdir())
+    paths = [tables / str(number) for number in range(50)]
+    with Server(tmp_path, wrapper=injecting(tmp_path / "trace", "write:error=ENOSPC", *paths)) as server:
+        assert published(server, device, acknowledged, range(1, 100)) == 99
+        Cloud(server.api_url).iot.create_thing(thingName="kept")
+    assert "ENOSPC" in (tmp_path / "trace").read_text()
+    assert sorted(path.name for path in tables.iterdir()) == before
+    with Server(tmp_path) as server:
+        cloud = Cloud(server.api_url)
+        assert acknowledged <= readings(cloud)
+        assert "kept" in {thing["thingName"] for thing in cloud.iot.list_things()["things"]}
+
+
 def test_a_failed_fdatasync_is_never_acknowledged_and_ends_the_server(tmp_path):
     """EIO once: what the kernel threw away cannot be synced again, so the server says why and ends; the next start has all."""
     device = provisioned(tmp_path)
@@ -99,7 +120,7 @@ def test_a_keyed_state_that_cannot_be_synced_ends_the_server_and_loses_nothing(t
     assert published(server, device, acknowledged, range(1, 200)) == 199
     Cloud(server.api_url).iot.create_thing(thingName="kept")
     os.kill(server.pid, signal.SIGTERM)
-    server.process.wait(30)
+    assert server.process.wait(30) == 0, "what is lost is nothing, and the log says it"
     server.expect_log("the last checkpoint failed", "Input/output error")
     with Server(tmp_path) as server:
         cloud = Cloud(server.api_url)

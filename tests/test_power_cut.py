@@ -30,7 +30,7 @@ from support.waiting import eventually
 FULL = bool(os.environ.get("EYOT_FULL"))
 CUTS = 1_000 if FULL else 100
 BIG_UPDATES = 2_500 if FULL else 0
-"""Shadows of 8 KB: together more than the keyed state keeps in memory."""
+"""Shadows of 8 KB in one life: together more than the keyed state keeps in memory, so tables are written between checkpoints."""
 
 SERVERS_AT_ONCE = 3
 """A server that starts waits for the disk more than it computes."""
@@ -92,7 +92,7 @@ def live(life, server, cloud, device, promises):
                 promises.state(f"shadow {name}", value, lambda: cloud.data.update_thing_shadow(thingName=name, payload=payload))
             thing = f"thing-{life}-{round_number}"
             promises.state(f"thing {thing}", thing, lambda: cloud.iot.create_thing(thingName=thing))
-            for number in range(BIG_UPDATES // 48):
+            for number in range(BIG_UPDATES // 12 if life == 1 else 0):
                 value = f"{number} " + "x" * 7_500
                 payload = json.dumps({"state": {"reported": {"v": value}}})
                 promises.state(f"shadow big-{number % 5}", value,

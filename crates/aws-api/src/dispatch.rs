@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Response, header, request};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
@@ -79,29 +79,40 @@ impl Call {
     }
 
     /// Waits until a change is durable, and every event loop has taken it into account.
+    ///
+    /// Goes on when the client hangs up and drops the request: a change must not end stored and not told to the loops.
     pub(crate) async fn settled<T>(&self, done: registry::Done<T>) -> Result<T, ApiError> {
-        self.committed(done.position).await?;
-        if !done.change.is_none() {
-            self.parts().broker.settle(&done.change).await;
-        }
-        Ok(done.value)
+        let registry::Done { value, position, change } = done;
+        let cloud = Arc::clone(&self.cloud);
+        to_its_end(async move {
+            committed(&cloud, position).await?;
+            if !change.is_none() {
+                cloud.parts.broker.settle(&change).await;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(value)
     }
 
     /// The same for a change of the rules.
     pub(crate) async fn rules_settled<T>(&self, done: rules::Done<T>) -> Result<T, ApiError> {
-        self.committed(done.position).await?;
-        if done.position.is_some() {
-            self.parts().broker.rules_changed().await;
-        }
-        Ok(done.value)
+        let rules::Done { value, position } = done;
+        let cloud = Arc::clone(&self.cloud);
+        to_its_end(async move {
+            committed(&cloud, position).await?;
+            if position.is_some() {
+                cloud.parts.broker.rules_changed().await;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(value)
     }
 
     /// Waits until a position of the journal is durable.
     pub(crate) async fn committed(&self, position: Option<store::Position>) -> Result<(), ApiError> {
-        if let Some(position) = position {
-            self.parts().store.when_committed(position).await?;
-        }
-        Ok(())
+        committed(&self.cloud, position).await
     }
 
     /// Runs what blocks on a thread made for that.
@@ -122,21 +133,34 @@ impl Call {
     }
 }
 
+async fn committed(cloud: &Cloud, position: Option<store::Position>) -> Result<(), ApiError> {
+    if let Some(position) = position {
+        cloud.parts.store.when_committed(position).await?;
+    }
+    Ok(())
+}
+
+/// Does something on a task of its own, which nobody drops, and waits for it.
+async fn to_its_end(
+    work: impl Future<Output = Result<(), ApiError>> + Send + 'static,
+) -> Result<(), ApiError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(ApiError::internal(&error)))
+}
+
 /// The AWS APIs as one axum handler.
 pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) -> Response<Body> {
     let started = Instant::now();
     let request_id = new_request_id();
     let (head, body) = request.into_parts();
-    let answer = {
-        let (cloud, request_id) = (Arc::clone(&cloud), request_id.clone());
-        // A task of its own: this one is dropped when the client hangs up, and a change must not end half made, stored
-        // and not told to the event loops.
-        tokio::spawn(async move { answer(&cloud, &head, body, &request_id).await }).await
-    };
-    let answer = answer.unwrap_or_else(|error| Answer::failed(&error));
+    let answer = answer(&cloud, &head, body, &request_id).await;
     let (service, name) = (answer.service, answer.operation.map_or("-", |operation| operation.name));
-    let (reply, code) = match &answer.outcome {
-        Ok(reply) => (reply.clone(), ""),
+    // What finds no room among the large answers is an error like any other.
+    let outcome = answer.outcome.and_then(|reply| {
+        let body = held(&cloud, reply.body.clone())?;
+        Ok(Reply { body, ..reply })
+    });
+    let (reply, code) = match outcome {
+        Ok(reply) => (reply, ""),
         Err(error) => (
             error.reply(service, answer.operation, &request_id),
             error.code_and_status(service, answer.operation).0,
@@ -148,10 +172,6 @@ pub(crate) async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) ->
         service = service.name(), operation = name, status = reply.status, code,
         ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), %request_id, "request"
     );
-    let reply = match held(&cloud, reply.body.clone()) {
-        Ok(body) => Reply { body, ..reply },
-        Err(error) => error.reply(service, answer.operation, &request_id),
-    };
     reply.into_response(&request_id)
 }
 
@@ -180,13 +200,6 @@ struct Answer {
     outcome: Result<Reply, ApiError>,
 }
 
-impl Answer {
-    /// A request whose handler panicked, or was ended with the server.
-    fn failed(error: &tokio::task::JoinError) -> Self {
-        Self { service: Service::Iot, operation: None, outcome: Err(ApiError::internal(error)) }
-    }
-}
-
 async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_id: &str) -> Answer {
     let headers = text_headers(&head.headers);
     let message = Message {
@@ -200,8 +213,8 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
     let claim = Claim::read(&message);
     // Nothing is read from somebody who does not sign.
     let (body, _room) = match &claim {
-        Ok(_) => match make_room(cloud, &head.headers).await {
-            Ok(room) => (collect(body).await, room),
+        Ok(_) => match collect(cloud, &head.headers, body).await {
+            Ok((body, room)) => (Ok(body), room),
             Err(error) => (Err(error), None),
         },
         Err(_) => (Ok(Bytes::new()), None),
@@ -261,41 +274,55 @@ fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
     headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }
 
-/// Holds a large body's share of [`LARGE_BODIES_BYTES_MAX`] while its request is worked on.
-async fn make_room<'a>(
+/// The whole body, within limits of size and time. A large one takes its share of [`LARGE_BODIES_BYTES_MAX`] as it comes,
+/// and holds it as long as the permit lives.
+async fn collect<'a>(
     cloud: &'a Cloud,
     headers: &HeaderMap,
-) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
-    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
-    // A body whose length nobody announced may become as large as any.
-    let bytes = if chunked { BODY_BYTES_MAX as u64 } else { announced_bytes(headers).unwrap_or(0) };
-    if bytes > BODY_BYTES_MAX as u64 {
+    body: Body,
+) -> Result<(Bytes, Option<SemaphorePermit<'a>>), ApiError> {
+    let announced = announced_bytes(headers);
+    if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
         return Err(ApiError::too_large(BODY_BYTES_MAX));
     }
-    if bytes <= SMALL_BODY_BYTES as u64 {
-        return Ok(None);
+    tokio::time::timeout(BODY_TIMEOUT, read_body(cloud, body))
+        .await
+        .unwrap_or_else(|_| Err(ApiError::body_broken("the request's body did not arrive in time")))
+}
+
+async fn read_body(cloud: &Cloud, mut body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), ApiError> {
+    let (mut read, mut room): (Vec<u8>, Option<SemaphorePermit<'_>>) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| ApiError::body_broken("the request's body broke off"))?.into_data()
+        else {
+            continue;
+        };
+        if read.len() + data.len() > BODY_BYTES_MAX {
+            return Err(ApiError::too_large(BODY_BYTES_MAX));
+        }
+        read.extend_from_slice(&data);
+        let held = room.as_ref().map_or(SMALL_BODY_BYTES, |room| room.num_permits());
+        if read.len() > held {
+            let more = make_room(cloud, (read.len() - held).max(SMALL_BODY_BYTES)).await?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
+        }
     }
+    Ok((read.into(), room))
+}
+
+async fn make_room(cloud: &Cloud, bytes: usize) -> Result<SemaphorePermit<'_>, ApiError> {
     let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-    let acquired = tokio::time::timeout(LARGE_BODY_WAIT, cloud.large_bodies.acquire_many(permits)).await;
-    match acquired {
-        Ok(Ok(permit)) => Ok(Some(permit)),
+    match tokio::time::timeout(LARGE_BODY_WAIT, cloud.large_bodies.acquire_many(permits)).await {
+        Ok(Ok(permit)) => Ok(permit),
         _ => Err(ApiError::unavailable(&"too many requests with large bodies at the same time")),
     }
 }
 
 fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The whole body, within limits of size and time.
-async fn collect(body: Body) -> Result<Bytes, ApiError> {
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
-    match collected {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::too_large(BODY_BYTES_MAX)),
-        Ok(Err(_)) => Err(ApiError::body_broken("the request's body broke off")),
-        Err(_) => Err(ApiError::body_broken("the request's body did not arrive in time")),
-    }
 }
 
 /// The operation that a form of the query protocol names.

@@ -239,7 +239,7 @@ impl Acceptor {
             let Some(unfinished) = self.unfinished.remove(key) else { continue };
             self.admission.leave(unfinished.ticket);
             self.counters.connects_late.increment();
-            self.log.refused(unfinished.peer, &unfinished.too_late(), now);
+            self.tell(unfinished.peer, &unfinished.too_late(), now);
             unfinished.close();
         }
     }
@@ -250,6 +250,12 @@ impl Acceptor {
             Stage::Tls => self.counters.handshakes_failed.increment(),
             Stage::Connect => self.counters.connects_refused.increment(),
         }
-        self.log.refused(peer, refusal, Instant::now());
+        self.tell(peer, refusal, Instant::now());
+    }
+
+    fn tell(&mut self, peer: SocketAddr, refusal: &Refusal, now: Instant) {
+        let registry = &self.shared.registry;
+        let is_known = refusal.certificate_id.is_some_and(|id| registry.principal(&id).is_some());
+        self.log.refused(peer, refusal, is_known, now);
     }
 }

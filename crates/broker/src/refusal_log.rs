@@ -7,7 +7,7 @@ use crate::handshake::{Refusal, Stage};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Refusals of clients without a known certificate that are told one by one before they are counted only.
+/// Refusals of clients without a registered certificate that are told one by one before they are counted only.
 ///
 /// Enough for a whole workshop of devices with the wrong keys.
 const STRANGERS_MAX: u32 = 100;
@@ -69,10 +69,9 @@ impl RefusalLog {
         }
     }
 
-    /// A connection was refused for this reason.
-    pub(crate) fn refused(&mut self, peer: SocketAddr, refusal: &Refusal, now: Instant) {
-        // Who has shown a certificate has the time of a whole handshake behind it: there are never many.
-        if refusal.certificate_id.is_some() || refusal.at == Stage::Tcp || self.may_tell_of_stranger(now) {
+    /// A connection was refused for this reason. `is_known`: its certificate is registered; anybody can make another.
+    pub(crate) fn refused(&mut self, peer: SocketAddr, refusal: &Refusal, is_known: bool, now: Instant) {
+        if is_known || refusal.at == Stage::Tcp || self.may_tell_of_stranger(now) {
             log_refusal(peer, refusal);
         } else {
             self.untold.add(peer);
@@ -99,7 +98,7 @@ impl RefusalLog {
         if let Some((connections, peer)) = self.untold.take(now) {
             tracing::warn!(
                 target: "eyot::connect", %peer, connections,
-                reason = "they sent no usable TLS or no certificate; too many to tell of each",
+                reason = "no usable TLS, no certificate, or one that is not registered; too many to tell of each",
                 "connections refused"
             );
         }
@@ -161,14 +160,13 @@ mod tests {
         let start = Instant::now();
         let mut log = RefusalLog::new(start);
         for _ in 0..STRANGERS_MAX + 5 {
-            log.refused(PEER, &stranger(), start);
+            log.refused(PEER, &stranger(), false, start);
         }
         assert_eq!(log.untold.count, 5);
-        log.refused(PEER, &stranger(), start + STRANGER_EVERY);
+        log.refused(PEER, &stranger(), false, start + STRANGER_EVERY);
         assert_eq!(log.untold.count, 5, "there was time for one");
-        let known = Refusal { certificate_id: Some(pki::CertificateId::of_der(b"x")), ..stranger() };
-        log.refused(PEER, &known, start + STRANGER_EVERY);
-        assert_eq!(log.untold.count, 5, "who has a certificate is always told");
+        log.refused(PEER, &stranger(), true, start + STRANGER_EVERY);
+        assert_eq!(log.untold.count, 5, "a device that we know is always told");
     }
 
     #[test]

@@ -321,8 +321,8 @@ fn shown_certificate(cloud: &Cloud) -> Vec<u8> {
         .args(["s_client", "-connect", &cloud.broker.mqtts_addr().to_string()])
         .stdin(std::process::Stdio::null())
         .output()
-        .unwrap();
-    pki::certificate_der(&shown.stdout).unwrap()
+        .expect("openssl");
+    pki::certificate_der(&shown.stdout).expect("a certificate in what it prints")
 }
 
 #[test]

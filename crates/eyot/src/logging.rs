@@ -1,6 +1,6 @@
 //! What the server tells about itself while it runs: `tracing` events on standard error.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 
 use tracing_subscriber::EnvFilter;
 
@@ -26,7 +26,11 @@ pub(crate) enum LogFormat {
 /// Starts logging. `quieter` is the default filter of commands that are not the server.
 pub(crate) fn start(format: LogFormat, default_filter: Option<&str>) {
     let filter = filter(default_filter.unwrap_or(DEFAULT_FILTER));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| Lenient(std::io::stderr()))
+        // It would be printed to the same place, and a print that fails panics.
+        .log_internal_errors(false);
     // A second subscriber in one process can only be a test's: the first one stays.
     let _ = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -35,6 +39,21 @@ pub(crate) fn start(format: LogFormat, default_filter: Option<&str>) {
             builder.with_ansi(coloured).with_target(true).compact().try_init()
         }
     };
+}
+
+/// Standard error, whatever becomes of it: a server whose log is on a full disk, or was closed, goes on.
+struct Lenient(std::io::Stderr);
+
+impl Write for Lenient {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // The whole event or nothing: what could not be written is gone.
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The one that was asked for; a mistake in it must not make the server silent.

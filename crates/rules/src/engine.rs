@@ -111,9 +111,11 @@ impl Run<'_> {
         kept_bytes_max: u64,
     ) -> Outcome {
         let before = consequences.transaction.mark();
+        let bytes_before = consequences.transaction.bytes_len() as u64;
         let mut outcome = action.run(self, result, consequences);
         let kept_bytes = consequences.transaction.bytes_len() as u64;
-        if outcome.is_ok() && kept_bytes > kept_bytes_max {
+        // What keeps nothing is not concerned: error reports may have filled the record meanwhile.
+        if outcome.is_ok() && kept_bytes > kept_bytes_max && kept_bytes > bytes_before {
             consequences.transaction.rewind(before);
             let error = format!(
                 "with it, the actions of one message would keep {kept_bytes} bytes; the limit is {kept_bytes_max}"

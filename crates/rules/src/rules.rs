@@ -113,6 +113,7 @@ impl Rules {
     /// As [`create`](Self::create).
     pub fn check_new(&self, name: &str, definition: &RuleDefinition) -> Result<(), RuleError> {
         check_name(name)?;
+        drop(self.begin_change()?);
         if self.snapshot().rules.contains_key(name) {
             return Err(RuleError::AlreadyExists { name: name.to_owned() });
         }

@@ -25,11 +25,10 @@ pub(super) async fn create_topic_rule(call: &Call, input: CreateTopicRuleRequest
     let _alone = call.cloud.rules_with_tags.lock().await;
     let definition = definition(input.topic_rule_payload);
     parts.rules.check_new(&name, &definition).map_err(|error| refusal(call, error))?;
-    // The tags first: a rule whose tags are refused is not created, and what a crash between a rule's end and its tags'
-    // end has left is not inherited. The journal keeps the order.
-    let tagged = parts.registry.set_tags(&arn, tags)?;
+    // The tags first: a rule whose tags are refused or lost is not created, and what a crash between a rule's end and its
+    // tags' end has left is not inherited.
+    call.settled(parts.registry.set_tags(&arn, tags)?).await?;
     let created = parts.rules.create(&name, definition, call.now_ms).map_err(|error| refusal(call, error))?;
-    call.settled(tagged).await?;
     call.rules_settled(created).await
 }
 

@@ -99,6 +99,10 @@ impl Cloud {
         let cloud = Self { home, parts, broker, http, upkeep, ready, ready_files, names, notes };
         for path in &cloud.ready_files {
             if let Err(error) = cloud.ready.write(path) {
+                if *path == cloud.home.dir().join(ready::FILE_NAME) && store::disk::is_shortage(&error) {
+                    tracing::warn!(target: "eyot", %error, "commands will not find this server by its directory");
+                    continue;
+                }
                 // Nobody may find a server that does not run.
                 cloud.ready_files.iter().for_each(|path| cloud.ready.remove(path));
                 return Err(Failure::new(format!("cannot write `{}`", path.display())).because(&error));

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files of the server itself: journal, state, the segments that log groups write to, listeners, threads' queues.
 ///
-/// A log group takes one while it gets events; more groups than this at a low limit are short of files, which passes.
+/// A log group with events takes one, also at the start: more groups than this need a higher limit.
 pub(crate) const FILES_OF_SERVER: u64 = 256;
 
 /// No kernel allows more by default, and macOS refuses more than its own maximum whatever its hard limit says.
@@ -42,9 +42,9 @@ fn raise() -> u64 {
 }
 
 fn share_out(limit: u64) -> Shares {
-    let rest = limit.saturating_sub(FILES_OF_SERVER);
-    let api = (rest / 4).clamp(8, aws_api::CONNECTIONS_MAX as u64);
-    let devices = rest.saturating_sub(api).max(8);
+    let rest = limit.saturating_sub(FILES_OF_SERVER.min(limit / 2));
+    let api = (rest / 4).clamp(1, aws_api::CONNECTIONS_MAX as u64);
+    let devices = rest.saturating_sub(api).max(1);
     let count = |share: u64| usize::try_from(share).unwrap_or(usize::MAX);
     Shares { devices: count(devices), api: count(api) }
 }
@@ -57,6 +57,7 @@ mod tests {
     fn the_server_keeps_its_files_whatever_the_limit() {
         assert_eq!(share_out(1_024), Shares { devices: 576, api: 192 });
         assert_eq!(share_out(1_048_576), Shares { devices: 1_047_296, api: 1_024 });
-        assert_eq!(share_out(64), Shares { devices: 8, api: 8 }, "too few for anything, and still a server");
+        assert_eq!(share_out(256), Shares { devices: 96, api: 32 }, "the server's half comes first");
+        assert_eq!(share_out(4), Shares { devices: 1, api: 1 });
     }
 }

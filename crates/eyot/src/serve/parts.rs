@@ -36,7 +36,13 @@ impl Parts {
         let options =
             if settings.in_memory { StoreOptions::in_memory() } else { StoreOptions::directory(home.dir()) };
         let opening = Store::open(options).map_err(unopened)?;
-        let (store, logs) = Logs::start(opening).context(|| "the log store cannot be opened".to_owned())?;
+        let (store, logs) = Logs::start(opening).map_err(|error| {
+            let failure = Failure::new("the log store cannot be opened").because(&error);
+            match is_short(&error) {
+                true => failure.advice("free some disk space, or raise the limit of open files: ulimit -n 65536; a log group needs one"),
+                false => failure,
+            }
+        })?;
 
         let server_names = ServerNames::new(names.certificate()).map_err(|error| {
             Failure::new("the server certificate cannot be issued")
@@ -104,6 +110,13 @@ impl Parts {
         }
         self.logs.close();
     }
+}
+
+/// Whether the disk is full or too many files are open, somewhere in the reasons.
+fn is_short(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(store::disk::is_shortage)
 }
 
 fn unopened(error: OpenError) -> Failure {
