@@ -373,6 +373,15 @@ mod tests {
         );
     }
 
+    /// A reader that is off by one in the last place would change them with every start.
+    #[test]
+    fn numbers_are_kept_to_the_last_digit() {
+        let state = r#"{"desired":{"a":1.3333333333333335}}"#;
+        let document = update(None, &format!(r#"{{"state":{state}}}"#), 1).document;
+        assert_eq!(document.state().to_string(), state);
+        assert_eq!(Document::from_stored(&document.to_stored()).unwrap(), document);
+    }
+
     #[test]
     fn versions_go_on_after_a_delete() {
         let request = UpdateRequest::parse(br#"{"state":{}}"#).unwrap();
