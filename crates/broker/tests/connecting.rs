@@ -265,7 +265,7 @@ fn a_stranger_cannot_make_us_collect_a_large_connect() {
     // A CONNECT that announces 100,000 bytes and is within the limits of those who are known.
     client.send_bytes(&[0x10, 0xa0, 0x8d, 0x06]).unwrap();
     client.expect_closed();
-    logged(&["eyot::connect", &stranger.id.to_string(), "not MQTT 3.1.1"]);
+    logged(&["eyot::connect", &stranger.id.to_string(), "the first packet is too large"]);
 }
 
 #[test]

@@ -207,3 +207,24 @@ fn after_a_full_disk_events_are_stored_again() {
     running.put("a", &[(2, "after")]);
     assert_eq!(running.all(), ["before", "after"]);
 }
+
+/// A change that was refused on a full disk has others read the state anew: they must not wait for the disk then.
+#[test]
+fn the_keyed_state_is_current_while_log_segments_find_no_room() {
+    const KEYS: store::Keyspace = store::Keyspace("keys");
+    let disk = SimDisk::new(1);
+    let running = open_with(StoreOptions::simulated(Arc::new(disk.clone())), 10_000).unwrap();
+    running.logs.create_group(NewGroup { name: GROUP.to_owned(), ..NewGroup::default() }, NOW).unwrap();
+    let mut transaction = Transaction::new();
+    running.logs.rule_event(GROUP, "rule", NOW, &"m".repeat(500), NOW, &mut transaction).unwrap();
+    transaction.put(KEYS, "key", "value");
+    // Room for the journal's record, and not for the segment's.
+    disk.limit_bytes(Some(disk.used_bytes() + transaction.bytes_len() as u64 + 200));
+    let position = running.store.commit(transaction).wait().unwrap();
+    running.store.wait_in_state(position).unwrap();
+    assert_eq!(running.store.get(KEYS, "key").unwrap(), Some(b"value".to_vec()));
+    assert_eq!(running.all(), [""; 0], "the event waits for room");
+    disk.limit_bytes(None);
+    running.store.wait_applied(position).unwrap();
+    assert_eq!(running.all().len(), 1);
+}
