@@ -6,6 +6,8 @@ import os
 import random
 import socket
 import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -13,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from support import mqtt
 from support.cloud import refused
-from support.http import send, signed
+from support.http import as_bytes, logs_request, send, signed
 from support.mqtt import Client, tls_context
 from support.server import because
 from support.waiting import DEADLINE_S, eventually
@@ -418,3 +420,23 @@ def test_a_client_that_leaves_in_the_middle_of_a_request(server):
         connection.putheader("Content-Length", "1000")
         connection.endheaders(b"{")
         connection.close()
+
+
+def test_many_large_uploads_at_once_all_arrive(server, cloud, name):
+    """60 batches of a megabyte, each in pieces: nobody waits for room that is held by somebody who waits for room."""
+    cloud.logs.create_log_group(logGroupName=name)
+    cloud.logs.create_log_stream(logGroupName=name, logStreamName="s")
+    event = {"timestamp": int(time.time() * 1000), "message": "x" * 250_000}
+
+    def upload(_):
+        headers, body = logs_request(server, "PutLogEvents", logGroupName=name, logStreamName="s", logEvents=[event] * 4)
+        request = as_bytes("/", headers, body=body)
+        with socket.create_connection(("127.0.0.1", server.api_port), timeout=60) as tcp:
+            for at in range(0, len(request), 16_384):
+                tcp.sendall(request[at:at + 16_384])
+                time.sleep(0.005)  # a network that is not loopback: the pieces of many uploads come in turns
+            return tcp.makefile("rb").readline()
+
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(upload, range(60)))
+    assert answers == [b"HTTP/1.1 200 OK\r\n"] * 60

@@ -274,43 +274,38 @@ fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
     headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }
 
-/// The whole body, within limits of size and time. A large one takes its share of [`LARGE_BODIES_BYTES_MAX`] as it comes,
-/// and holds it as long as the permit lives.
+/// The whole body, within limits of size and time. A large one takes its share of [`LARGE_BODIES_BYTES_MAX`] as soon as
+/// it turns out to be large, all at once, and holds it as long as the permit lives: who holds a part and waits for the rest
+/// would wait for others who do the same. The wait for room does not count as the client's time.
 async fn collect<'a>(
     cloud: &'a Cloud,
     headers: &HeaderMap,
-    body: Body,
+    mut body: Body,
 ) -> Result<(Bytes, Option<SemaphorePermit<'a>>), ApiError> {
-    let announced = announced_bytes(headers);
-    if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
+    // A body whose length nobody announced may become as large as any.
+    let announced = announced_bytes(headers).unwrap_or(BODY_BYTES_MAX);
+    if announced > BODY_BYTES_MAX {
         return Err(ApiError::too_large(BODY_BYTES_MAX));
     }
-    tokio::time::timeout(BODY_TIMEOUT, read_body(cloud, body))
-        .await
-        .unwrap_or_else(|_| Err(ApiError::body_broken("the request's body did not arrive in time")))
-}
-
-async fn read_body(cloud: &Cloud, mut body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), ApiError> {
-    let (mut read, mut room): (Vec<u8>, Option<SemaphorePermit<'_>>) = (Vec::new(), None);
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| ApiError::body_broken("the request's body broke off"))?.into_data()
-        else {
-            continue;
-        };
+    let (mut read, mut room) = (Vec::new(), None);
+    let mut deadline = tokio::time::Instant::now() + BODY_TIMEOUT;
+    loop {
+        let frame = tokio::time::timeout_at(deadline, body.frame()).await;
+        let frame = frame.map_err(|_| ApiError::body_broken("the request's body did not arrive in time"))?;
+        let Some(frame) = frame else { return Ok((read.into(), room)) };
+        let frame = frame.map_err(|_| ApiError::body_broken("the request's body broke off"))?;
+        // Trailers say nothing that is read here.
+        let Ok(data) = frame.into_data() else { continue };
         if read.len() + data.len() > BODY_BYTES_MAX {
             return Err(ApiError::too_large(BODY_BYTES_MAX));
         }
         read.extend_from_slice(&data);
-        let held = room.as_ref().map_or(SMALL_BODY_BYTES, |room| room.num_permits());
-        if read.len() > held {
-            let more = make_room(cloud, (read.len() - held).max(SMALL_BODY_BYTES)).await?;
-            match &mut room {
-                Some(room) => room.merge(more),
-                None => room = Some(more),
-            }
+        if read.len() > SMALL_BODY_BYTES && room.is_none() {
+            let begun = tokio::time::Instant::now();
+            room = Some(make_room(cloud, announced).await?);
+            deadline += begun.elapsed();
         }
     }
-    Ok((read.into(), room))
 }
 
 async fn make_room(cloud: &Cloud, bytes: usize) -> Result<SemaphorePermit<'_>, ApiError> {
@@ -321,7 +316,7 @@ async fn make_room(cloud: &Cloud, bytes: usize) -> Result<SemaphorePermit<'_>, A
     }
 }
 
-fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+fn announced_bytes(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Applier {
     /// Bytes of records that are in memory and not in their place yet: they count for the backlog.
     pub(crate) unsettled_bytes: u64,
     pub(crate) shortage_told_at: Option<Instant>,
+    /// Not before this is work tried again that found no room: each try writes, and what it writes is thrown away.
+    pub(crate) retry_at: Option<Instant>,
 }
 
 /// What the applier finds to do.
@@ -77,19 +79,16 @@ impl Applier {
             if queue.writer_ended {
                 return Work::End;
             }
-            if self.unsettled_bytes == 0 {
+            let Some(retry_at) = self.retry_at else {
                 queue = self.shared.wait(queue);
                 continue;
-            }
-            let (waited, timeout) = self
-                .shared
-                .queue_changed
-                .wait_timeout(queue, SHORTAGE_RETRY)
-                .unwrap_or_else(PoisonError::into_inner);
-            if timeout.timed_out() {
+            };
+            let left = retry_at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Work::Settle;
             }
-            queue = waited;
+            queue =
+                self.shared.queue_changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -109,6 +108,10 @@ impl Applier {
 
     /// Brings what was applied to its place. What finds no room stays in memory and in the journal, and is tried again.
     fn settle(&mut self) -> io::Result<()> {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        self.retry_at = None;
         let state = self.shared.state()?;
         let settled = self.consumers.values().try_for_each(|consumer| consumer.flush());
         if !self.has_room(settled.and_then(|()| state.make_room()))? {
@@ -147,6 +150,7 @@ impl Applier {
         match done {
             Ok(()) => Ok(true),
             Err(error) if is_shortage(&error) => {
+                self.retry_at = Some(Instant::now() + SHORTAGE_RETRY);
                 if self.shortage_told_at.is_none_or(|at| at.elapsed() >= SHORTAGE_LOG_EVERY) {
                     self.shortage_told_at = Some(Instant::now());
                     tracing::warn!(%error, "what is in the journal cannot be put in its place, and waits");

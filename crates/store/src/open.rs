@@ -213,6 +213,7 @@ impl Opening {
             checkpoint,
             unsettled_bytes: 0,
             shortage_told_at: None,
+            retry_at: None,
         };
         let writer_shared = shared.clone();
         let writer = spawn("store-writer", move || writer::run(&writer_shared, writer)).map_err(failed)?;

@@ -1,7 +1,7 @@
 //! Certificates.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_model::EpochSeconds;
 use aws_model::shapes::iot::{
@@ -156,8 +156,16 @@ pub(super) fn order(ascending: Option<bool>) -> Order {
     if ascending == Some(true) { Order::Ascending } else { Order::Descending }
 }
 
+/// How long a request waits for its turn to have a key made: some hundred keys.
+///
+/// Whoever hung up meanwhile is not noticed, and must not keep its connection for ever.
+const SIGNING_WAIT: Duration = Duration::from_secs(10);
+
 async fn signing_slot(call: &Call) -> Result<tokio::sync::SemaphorePermit<'_>, ApiError> {
-    call.cloud.signing.acquire().await.map_err(|error| ApiError::internal(&error))
+    match tokio::time::timeout(SIGNING_WAIT, call.cloud.signing.acquire()).await {
+        Ok(slot) => slot.map_err(|error| ApiError::internal(&error)),
+        Err(_) => Err(ApiError::unavailable(&"too many certificates are asked for at the same time")),
+    }
 }
 
 fn arn(call: &Call, certificate: &Arc<Certificate>) -> String {

@@ -195,7 +195,10 @@ fn start_broker(
     };
     started.map_err(|error| match error {
         StartError::Listen { address, source } => cannot_listen(address, "--mqtts-port", &source),
-        other => Failure::new("the broker cannot start").because(&other),
+        other => {
+            let failure = Failure::new("the broker cannot start").because(&other);
+            if parts::is_short(&other) { failure.advice(parts::SHORT_ADVICE) } else { failure }
+        }
     })
 }
 

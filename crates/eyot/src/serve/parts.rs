@@ -38,10 +38,7 @@ impl Parts {
         let opening = Store::open(options).map_err(unopened)?;
         let (store, logs) = Logs::start(opening).map_err(|error| {
             let failure = Failure::new("the log store cannot be opened").because(&error);
-            match is_short(&error) {
-                true => failure.advice("free some disk space, or raise the limit of open files: ulimit -n 65536; a log group needs one"),
-                false => failure,
-            }
+            if is_short(&error) { failure.advice(SHORT_ADVICE) } else { failure }
         })?;
 
         let server_names = ServerNames::new(names.certificate()).map_err(|error| {
@@ -112,8 +109,11 @@ impl Parts {
     }
 }
 
+/// What to do then.
+pub(super) const SHORT_ADVICE: &str = "free some disk space, or raise the limit of open files: ulimit -n 65536; each log group with events takes one";
+
 /// Whether the disk is full or too many files are open, somewhere in the reasons.
-fn is_short(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(super) fn is_short(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
         .filter_map(|error| error.downcast_ref::<std::io::Error>())
         .any(store::disk::is_shortage)

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -105,11 +106,11 @@ impl LsmState {
     /// not: another attempt would write over the file that a crash would need.
     fn attempt(&self, work: impl FnOnce() -> lsm_tree::Result<()>) -> io::Result<()> {
         let first = self.tree.next_table_id();
+        let before = self.named_by()?;
         let Err(error) = work() else { return Ok(()) };
         let error = into_io(error);
         let version = self.tree.current_version();
-        // One that cannot be read is taken for another one.
-        if self.version_on_disk().ok() != Some(version.id()) {
+        if self.named_by().ok() != Some(before) && self.version_on_disk().ok() != Some(version.id()) {
             return Err(io::Error::other(format!(
                 "the keyed state's version on disk is not memory's: {error}"
             )));
@@ -121,6 +122,12 @@ impl LsmState {
             let _ = std::fs::remove_file(self.dir.join("tables").join(id.to_string()));
         }
         Err(error)
+    }
+
+    /// Which file names the version: it is replaced as a whole, so another version has another file. Asked for without a
+    /// file descriptor, which may be what is lacking.
+    fn named_by(&self) -> io::Result<u64> {
+        Ok(std::fs::metadata(self.dir.join("current"))?.ino())
     }
 
     /// The version that a start would find: the first number of the file that names it.
