@@ -164,8 +164,8 @@ fn black_box_tests(options: &Options) -> Outcome {
 /// What the long tier adds, for its summary.
 pub(crate) fn long_tier() -> String {
     format!(
-        "{FULL_SEEDS} power-cut seeds per simulation (of journal, state and logs), {FULL_PROPTEST_CASES} cases per \
-         property test, {} s of coverage-guided fuzzing per target, black-box tests of the server's slow clocks",
+        "{FULL_SEEDS} power-cut seeds per simulation (of journal, state and logs), 1000 power cuts of the whole binary, \
+         {FULL_PROPTEST_CASES} cases per property test, {} s of coverage-guided fuzzing per target, black-box tests of the server's slow clocks",
         fuzz::FULL_SECONDS
     )
 }
