@@ -12,12 +12,16 @@ pub const CLIENT_ID_BYTES_MAX: usize = 128;
 /// Longest topic: the 256 bytes of [AWS General Reference] and room for `$aws/rules/NAME/`, which do not count.
 pub const TOPIC_BYTES_MAX: usize = 256 + 64;
 
+/// Longest payload of the last will: a short text about the device's end.
+pub const WILL_PAYLOAD_BYTES_MAX: usize = 128;
+
 /// Bytes that a packet of the device has at most: the caller's send buffer.
 ///
-/// CONNECT is 14 bytes and the client identifier, PUBLISH at most 7 and topic and payload.
-pub const SEND_BYTES_MAX: usize = 512;
+/// CONNECT is 14 bytes, client identifier and will, PUBLISH at most 7 and topic and payload.
+pub const SEND_BYTES_MAX: usize = 640;
 
-const _: () = assert!(14 + CLIENT_ID_BYTES_MAX <= SEND_BYTES_MAX);
+const _: () =
+    assert!(14 + CLIENT_ID_BYTES_MAX + 4 + TOPIC_BYTES_MAX + WILL_PAYLOAD_BYTES_MAX <= SEND_BYTES_MAX);
 const _: () = assert!(7 + TOPIC_BYTES_MAX + PAYLOAD_BYTES_MAX <= SEND_BYTES_MAX);
 
 /// What the device is and how it behaves. [`Config::new`] has the post's values.

@@ -45,11 +45,13 @@ mod inbox;
 mod payload;
 mod random;
 mod sensor;
+pub mod settings;
 
 pub use action::{Action, CloseReason, LedPattern};
 pub use backoff::{Backoff, BackoffConfig};
 pub use config::{
-    CLIENT_ID_BYTES_MAX, Config, ConfigError, Deadlines, SEND_BYTES_MAX, TOPIC_BYTES_MAX, telemetry_topic,
+    CLIENT_ID_BYTES_MAX, Config, ConfigError, Deadlines, SEND_BYTES_MAX, TOPIC_BYTES_MAX,
+    WILL_PAYLOAD_BYTES_MAX, telemetry_topic,
 };
 pub use device::{Device, Phase};
 pub use payload::{PAYLOAD_BYTES_MAX, write_payload};
