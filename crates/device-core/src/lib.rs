@@ -39,6 +39,7 @@ extern crate std;
 
 mod action;
 mod backoff;
+pub mod calendar;
 mod config;
 mod device;
 mod inbox;
