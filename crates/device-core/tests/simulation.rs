@@ -1,7 +1,7 @@
 //! The device against a small server that behaves, in virtual time.
 #![expect(clippy::panic, reason = "the simulated server has no better way to fail its test")]
 
-use device_core::{Action, AdcReading, CloseReason, Config, Device, LedPattern, Phase, SEND_BYTES_MAX};
+use device_core::{Action, AdcReading, CloseReason, Config, Device, Phase, SEND_BYTES_MAX, Samples};
 use mqtt_wire::{ConnAck, ConnectReturnCode, Packet, PacketId, PacketKind, QoS, decode};
 use proptest::prelude::*;
 
@@ -32,22 +32,33 @@ struct World {
     log: Vec<(u64, String)>,
     /// Readings that the server got.
     received: Vec<(u64, String)>,
+    /// When the sensor was read.
+    sampled: Vec<u64>,
     /// The identifiers of their packets.
     packet_ids: Vec<u16>,
     pings: usize,
+}
+
+/// So many equal readings of the converter.
+fn taken(samples: u8, reading: u16) -> Samples {
+    let mut taken = Samples::new();
+    (0..samples).for_each(|_| taken.add(AdcReading::from_12_bits(reading)));
+    taken
 }
 
 impl World {
     fn new(change: impl FnOnce(&mut Config<'static>)) -> Self {
         let mut config = Config::new("pico_w_simple", TOPIC, 42);
         change(&mut config);
-        let device = Device::new(config).expect("a valid configuration");
+        let mut device = Device::new(config).expect("a valid configuration");
+        device.handle_online(0);
         Self {
             device,
             server: Server::Well,
             now_ms: 0,
             log: vec![],
             received: vec![],
+            sampled: vec![],
             packet_ids: vec![],
             pings: 0,
         }
@@ -91,9 +102,11 @@ impl World {
                 assert_eq!((read, packet.kind()), (bytes, kind));
                 self.serve(packet);
             }
-            Action::Sample => self.device.handle_reading(AdcReading::from_12_bits(876)),
+            Action::Sample { samples } => {
+                self.sampled.push(self.now_ms);
+                self.device.handle_samples(&taken(samples, 876), self.now_ms);
+            }
             Action::Close(reason) => self.note(&reason.to_string()),
-            Action::Led(LedPattern::Connecting | LedPattern::Published) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use device_core::{Action, CloseReason, Config, Device, Phase, SEND_BYTES_MAX};
+use device_core::{Action, CloseReason, Config, Device, Phase, SEND_BYTES_MAX, Samples};
 use mqtt_wire::{Packet, decode};
 
 use crate::failure::{Failure, Outcome};
@@ -43,8 +43,10 @@ impl<'a> Run<'a> {
         let mut config = Config::new(&simulation.client_id, &simulation.topic, seed);
         config.interval_ms = u64::try_from(simulation.interval.as_millis()).unwrap_or(u64::MAX);
         config.qos = simulation.qos;
-        let device = Device::new(config)
+        let mut device = Device::new(config)
             .map_err(|error| Failure::new("no device can run like this").because(&error))?;
+        // A host has its network and knows the time.
+        device.handle_online(0);
         Ok(Self {
             simulation,
             device,
@@ -94,9 +96,10 @@ impl<'a> Run<'a> {
                 }
             }
             Action::Send { bytes, .. } => self.send(&out[..bytes])?,
-            Action::Sample => {
-                let reading = self.sensor.read(self.began.elapsed());
-                self.device.handle_reading(reading);
+            Action::Sample { samples } => {
+                let mut taken = Samples::new();
+                (0..samples).for_each(|_| taken.add(self.sensor.read(self.began.elapsed())));
+                self.device.handle_samples(&taken, self.now_ms());
             }
             Action::Close(reason) => {
                 self.hang_up();
@@ -104,7 +107,6 @@ impl<'a> Run<'a> {
                     self.trouble = Some(reason.to_string());
                 }
             }
-            Action::Led(_) => {}
         }
         Ok(())
     }
