@@ -1,8 +1,15 @@
 //! Radio, Wi-Fi and network stack, in the interrupt executor: they go on while TLS computes.
 //!
-//! Everything that hangs on the radio chip lives in one future, so that a power cycle is dropping it and beginning
-//! anew: driver, network stack, socket. What must survive it (back-off, the time servers' turn) is kept outside.
+//! ```text
+//! radio task: power, join, LED           stack task      socket task, time task
+//!   radio.rs, conduct.rs  ◀─ bridge.rs ─▶ embassy-net ◀── socket.rs, time.rs
+//! ```
+//! The stack and everything above it live forever. What hangs on the radio chip is one future of the radio task, so
+//! that a power cycle is dropping it and beginning anew.
+//!
+//! Sockets wake the stack whenever they are polled, so neither may share a task: they would keep it awake forever.
 
+mod bridge;
 mod conduct;
 mod dhcp_option;
 mod radio;
@@ -10,17 +17,20 @@ mod socket;
 mod time;
 
 use device_core::settings::{Settings, SettingsError};
-use device_core::{Station, TimeSync};
-use embassy_futures::select::{Either4, select4};
-use embassy_net::StackResources;
+use device_core::Station;
+use embassy_executor::Spawner;
+use embassy_futures::select::{Either3, select3};
+use embassy_net::{DhcpConfig, Stack, StackResources};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
+use embassy_sync::watch::Watch;
 use embassy_time::{Duration, Timer, with_timeout};
+use static_cell::StaticCell;
 
 use crate::board::RadioPins;
-use crate::clock::now_ms;
 use crate::entropy;
 
+use bridge::{Bridge, StackEnd};
 pub(crate) use conduct::show;
 use radio::Radio;
 
@@ -36,6 +46,11 @@ pub(crate) enum Status {
     Online,
 }
 
+/// Whether the network gave an address, for the time task.
+///
+/// The stack has one place for one task that waits for news of it, and the radio task is that one.
+static ADDRESSED: Watch<CriticalSectionRawMutex, bool, 1> = Watch::new();
+
 /// A radio that has not started by then is dead, or hangs: uploading its firmware takes a third of a second.
 const RADIO_START_MAX: Duration = Duration::from_secs(10);
 /// How long it stays without power.
@@ -49,57 +64,80 @@ pub(crate) async fn run(
     pins: RadioPins,
     settings: Result<&'static Settings<'static>, SettingsError>,
 ) -> ! {
+    // SAFETY: this is a task of an embassy executor.
+    let spawner = unsafe { Spawner::for_current_executor().await };
     let mut radio = Radio::new(pins);
-    let mut station = Station::new(entropy::seed_of_no_secret());
-    let mut time_sync = TimeSync::new(entropy::seed_of_no_secret());
-    loop {
-        powered(&mut radio, settings.ok(), &mut station, &mut time_sync).await;
-        STATUS.signal(Status::Offline);
-        radio.power_off();
-        Timer::after(RADIO_OFF).await;
+    match settings {
+        Ok(settings) => {
+            let (mut bridge, stack) = start_stack(&spawner, settings);
+            let mut station = Station::new(entropy::seed_of_no_secret());
+            loop {
+                powered(&mut radio, &mut bridge, stack, settings, &mut station).await;
+                bridge.cut();
+                ADDRESSED.sender().send(false);
+                STATUS.signal(Status::Offline);
+                radio.power_off();
+                Timer::after(RADIO_OFF).await;
+            }
+        }
+        Err(_) => loop {
+            only_led(&mut radio).await;
+            radio.power_off();
+            Timer::after(RADIO_OFF).await;
+        },
     }
+}
+
+/// The network stack and what runs on it.
+fn start_stack(spawner: &Spawner, settings: &'static Settings<'static>) -> (Bridge, Stack<'static>) {
+    let (bridge, stack_end) = bridge::build();
+    let mut dhcp = DhcpConfig::default();
+    // What a router's list of devices shows; longer names are left out.
+    dhcp.hostname = heapless::String::try_from(settings.client_id).ok();
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+    let (stack, runner) = embassy_net::new(
+        stack_end,
+        embassy_net::Config::dhcpv4(dhcp),
+        RESOURCES.init(StackResources::new()),
+        entropy::seed_of_no_secret(),
+    );
+    spawner.spawn(run_stack(runner).expect("spawned once"));
+    spawner.spawn(socket::serve(stack).expect("spawned once"));
+    spawner.spawn(time::keep(stack, settings).expect("spawned once"));
+    (bridge, stack)
+}
+
+#[embassy_executor::task]
+async fn run_stack(mut runner: embassy_net::Runner<'static, StackEnd>) -> ! {
+    runner.run().await
 }
 
 /// From power on to the decision to turn the radio off.
 async fn powered(
     radio: &mut Radio,
-    settings: Option<&'static Settings<'static>>,
+    bridge: &mut Bridge,
+    stack: Stack<'static>,
+    settings: &'static Settings<'static>,
     station: &mut Station,
-    time_sync: &mut TimeSync,
 ) {
     let mut state = cyw43::State::new();
     let Ok((device, control, runner)) = with_timeout(RADIO_START_MAX, radio.start(&mut state)).await else {
         log::error!("radio: it does not answer; the LED hangs on it and stays dark. Trying again");
         return;
     };
-    let mut resources = StackResources::<SOCKETS>::new();
-    let mut dhcp = embassy_net::DhcpConfig::default();
-    if let Some(settings) = settings {
-        // What a router's list of devices shows; longer names are left out.
-        dhcp.hostname = heapless::String::try_from(settings.client_id).ok();
+    let conducted = conduct::run(control, stack, settings, station);
+    match select3(runner.run(), bridge.carry(device), conducted).await {
+        Either3::First(never) | Either3::Second(never) => never,
+        Either3::Third(()) => log::warn!("radio: turning it off and on again"),
     }
-    let seed = entropy::seed_of_no_secret();
-    let (stack, mut stack_runner) =
-        embassy_net::new(device, embassy_net::Config::dhcpv4(dhcp), &mut resources, seed);
-    let conducted = async {
-        match settings {
-            Some(settings) => conduct::run(control, stack, settings, station).await,
-            None => conduct::show_unusable(control).await,
-        }
+}
+
+/// Without settings there is nothing to join, but the LED still hangs on the radio.
+async fn only_led(radio: &mut Radio) {
+    let mut state = cyw43::State::new();
+    let Ok((_, control, runner)) = with_timeout(RADIO_START_MAX, radio.start(&mut state)).await else {
+        log::error!("radio: it does not answer; the LED hangs on it and stays dark. Trying again");
+        return;
     };
-    let served = async {
-        match settings {
-            Some(settings) => {
-                embassy_futures::join::join(socket::serve(stack), time::keep(stack, settings, time_sync)).await;
-            }
-            None => core::future::pending().await,
-        }
-    };
-    match select4(runner.run(), stack_runner.run(), conducted, served).await {
-        Either4::Third(()) => log::warn!("radio: turning it off and on again"),
-        Either4::First(never) => never,
-        Either4::Second(never) => never,
-        Either4::Fourth(()) => {}
-    }
-    time_sync.handle_network(false, now_ms());
+    embassy_futures::select::select(runner.run(), conduct::show_unusable(control)).await;
 }

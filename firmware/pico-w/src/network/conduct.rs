@@ -15,7 +15,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 
-use super::{STATUS, Status, radio};
+use super::{ADDRESSED, STATUS, Status, radio};
 use crate::clock::{self, now_ms};
 
 /// The radio's answers come in milliseconds; one that does not is hung.
@@ -225,6 +225,7 @@ impl Conductor<'_, '_> {
     }
 
     fn tell_status(&mut self) {
+        ADDRESSED.sender().send_if_modified(|addressed| addressed.replace(self.station.is_up()) != Some(self.station.is_up()));
         let is_online = self.station.is_up() && clock::unix_ms().is_some();
         let status = if is_online { Status::Online } else { Status::Offline };
         if self.told != Some(status) {

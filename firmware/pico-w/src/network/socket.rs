@@ -25,7 +25,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(10);
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
 /// Serves one connection after the other.
-pub(super) async fn serve(stack: Stack<'_>) -> ! {
+#[embassy_executor::task]
+pub(super) async fn serve(stack: Stack<'static>) -> ! {
     let (mut receive, mut send) = ([0; RECEIVE_BYTES], [0; SEND_BYTES]);
     loop {
         let Request::Open { host, port } = REQUEST.wait().await else { continue };

@@ -11,24 +11,24 @@ use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 
-use super::{dhcp_option, socket};
+use super::{ADDRESSED, dhcp_option, socket};
 use crate::clock::{self, now_ms};
 use crate::entropy;
 
 /// Keeps the clock right, forever.
-pub(super) async fn keep(stack: Stack<'_>, settings: &Settings<'_>, time_sync: &mut TimeSync) -> ! {
+#[embassy_executor::task]
+pub(super) async fn keep(stack: Stack<'static>, settings: &'static Settings<'static>) -> ! {
+    let mut addressed = ADDRESSED.receiver().expect("one receiver is all that there is");
+    let mut time_sync = TimeSync::new(entropy::seed_of_no_secret());
     loop {
-        stack.wait_config_up().await;
+        addressed.get_and(|is_addressed| *is_addressed).await;
         let offered = dhcp_option::ntp_server(stack).await;
         time_sync.set_sources(!settings.ntp_host.is_empty(), offered.is_some());
         time_sync.handle_network(true, now_ms());
-        let down = async {
-            stack.wait_config_down().await;
-        };
         let asked = async {
             loop {
                 match time_sync.poll(now_ms()) {
-                    Some(source) => ask(stack, settings, time_sync, source, offered).await,
+                    Some(source) => ask(stack, settings, &mut time_sync, source, offered).await,
                     None => {
                         let next_ms = time_sync.poll_timeout().unwrap_or(now_ms() + 60_000);
                         Timer::at(Instant::from_millis(next_ms)).await;
@@ -36,8 +36,8 @@ pub(super) async fn keep(stack: Stack<'_>, settings: &Settings<'_>, time_sync: &
                 }
             }
         };
-        match select(down, asked).await {
-            Either::First(()) => {}
+        match select(addressed.get_and(|is_addressed| !*is_addressed), asked).await {
+            Either::First(_) => {}
             Either::Second(never) => never,
         }
         time_sync.handle_network(false, now_ms());
