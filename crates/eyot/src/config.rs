@@ -105,6 +105,8 @@ settings! {
         loops: u16 = "half of the processors, at least 1", "loops", "EYOT_LOOPS", "N",
             "Event loops that carry the devices' connections",
             [value_parser = clap::value_parser!(u16).range(1..=LOOPS_MAX)];
+        sntp_port: u16 = "off", "sntp-port", "EYOT_SNTP_PORT", "PORT",
+            "UDP port where devices may ask for the time (SNTP), at device-host; boards ask port 123, 0 picks a free one";
         region: Region = "AWS_REGION, else us-east-1", "region", "EYOT_REGION", "REGION",
             "The region in ARNs; requests signed for another are served all the same";
         ready_file: PathBuf = "only ready.json in the data directory", "ready-file", "EYOT_READY_FILE", "PATH",
@@ -317,6 +319,7 @@ mod tests {
         assert_eq!(settings.limits, LimitsProfile::Aws);
         assert!(!settings.lan && !settings.in_memory);
         assert!(settings.device_host().is_loopback());
+        assert_eq!(settings.sntp_port, None);
         assert!(settings.loops() >= 1);
     }
 
