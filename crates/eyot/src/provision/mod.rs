@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::client::{Api, CallError, NewCertificate, amazon_roots};
 use crate::failure::{Context as _, Failure, Outcome};
 
-pub(crate) use checks::{Check, Verdict};
+pub(crate) use checks::{Check, Verdict, beside, not_allowed};
 pub(crate) use files::*;
 pub(crate) use policy::PolicyChoice;
 pub(crate) use telemetry::{GROUP, RULE, ensure_telemetry, telemetry_topic};
@@ -190,7 +190,7 @@ fn write_roots(api: &Api, files: &DeviceFiles, notes: &mut Vec<String>) -> Outco
 }
 
 /// AWS's is fixed; an eyot says which one it uses.
-fn mqtts_port(api: &Api) -> Result<u16, CallError> {
+pub(crate) fn mqtts_port(api: &Api) -> Result<u16, CallError> {
     if api.target().is_aws() {
         return Ok(MQTTS_PORT);
     }
