@@ -10,7 +10,6 @@ import shutil
 import stat
 import struct
 import subprocess
-import time
 
 import pytest
 
@@ -240,6 +239,15 @@ def test_a_server_that_does_not_answer_or_cannot_be_verified(server, cloud, plac
     assert shown(place)["configuration"]["endpoint"] == "192.0.2.1"
 
 
+def test_keys_that_another_server_made_are_left_alone(server, tmp_path_factory, place, name):
+    image(place, server, name)
+    kept = (place / f"{name}-keys" / "private.der").read_bytes()
+    with Server(tmp_path_factory.mktemp("another"), "--lan") as another:
+        told = image(place, another, name, "--force", code=1)
+    assert "does not know this certificate" in told and f"eyot provision {name} --out DIR" in told
+    assert (place / f"{name}-keys" / "private.der").read_bytes() == kept
+
+
 def test_policies_must_allow_what_the_board_will_do(server, place, name):
     def attempt(thing, *statements, more=(), code=1):
         (place / f"{thing}.json").write_text(policy(*statements))
@@ -409,6 +417,9 @@ def test_a_file_for_the_other_board_is_not_copied(place):
 def test_what_is_no_drive_is_not_written_to(place):
     told = run(place, "flash", "firmware.uf2", "--drive", place, code=1)
     assert "INFO_UF2.TXT" in told and "BOOTSEL" in told
+    other = drive(place / "drive")
+    (other / "INFO_UF2.TXT").write_text("UF2 Bootloader v1.23\r\nModel: Feather M0\r\nBoard-ID: SAMD21G18A-Feather-v0\r\n")
+    assert "RPI-RP2" in run(place, "flash", "firmware.uf2", "--drive", other, code=1)
     assert "BOOTSEL" in run(place, "flash", "firmware.uf2", code=1), "no board is plugged into the machine that runs the tests"
     assert "no UF2 file" in run(place, "flash", "password", "--drive", place, code=1)
 
@@ -418,7 +429,6 @@ def test_wait_waits_for_the_drive(place):
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment())
     try:
         assert "waiting" in process.stdout.readline()
-        time.sleep(0.5)
         assert process.poll() is None
         drive(place / "drive")
         eventually(lambda: process.poll() is not None, lambda: "the end of the copy")
@@ -433,4 +443,5 @@ def test_a_drive_that_takes_no_more(place):
     """Nothing has vanished: an error."""
     target = drive(place / "drive")
     (target / "eyot.uf2").symlink_to("/dev/full")
-    assert "cannot write" in run(place, "flash", "firmware.uf2", "--drive", target, code=1)
+    told = run(place, "flash", "firmware.uf2", "--drive", target, code=1)
+    assert "cannot write" in told and "No space left" in told
