@@ -2,8 +2,8 @@
 //!
 //! The UF2 files lie in `target/firmware`, where `eyot pico image` of a source checkout finds them.
 
-mod build;
 mod budget;
+mod build;
 mod measure;
 
 use std::path::PathBuf;

@@ -42,8 +42,10 @@ pub(crate) fn fuzzing_packages() -> Outcome {
 /// Installs what building the firmware needs and is missing: programs, and the processors' standard libraries.
 pub(crate) fn firmware_packages(rust_targets: &[&str]) -> Outcome {
     install("the firmware needs", &FOR_FIRMWARE)?;
-    let installed = shell::output(Command::new("rustup").args(["target", "list", "--installed"]))
-        .map_err(|error| Failure::new(format!("{error}\n    (the firmware is built with rustup's toolchain)")))?;
+    let installed =
+        shell::output(Command::new("rustup").args(["target", "list", "--installed"])).map_err(|error| {
+            Failure::new(format!("{error}\n    (the firmware is built with rustup's toolchain)"))
+        })?;
     for target in rust_targets {
         if !installed.lines().any(|line| line == *target) {
             shell::run(Command::new("rustup").args(["target", "add", target]))?;

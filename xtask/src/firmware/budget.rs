@@ -60,7 +60,11 @@ impl Budgets {
     pub(super) fn judge_sizes(&self, board: Board, memory: MemoryUse) -> [Finding; 2] {
         [
             bytes(format!("{}: image", board.name()), memory.flash_bytes as u64, self.image_bytes),
-            bytes(format!("{}: static RAM", board.name()), memory.static_ram_bytes as u64, self.static_ram_bytes),
+            bytes(
+                format!("{}: static RAM", board.name()),
+                memory.static_ram_bytes as u64,
+                self.static_ram_bytes,
+            ),
         ]
     }
 

@@ -40,12 +40,14 @@ pub(crate) fn build(board: Board, radio: Radio) -> Outcome<Built> {
     };
     let features = format!("{},{radio_feature}", board.name());
     let target_dir = shell::target_dir();
-    let mut command = cargo(&["build", "--release", "--locked", "--manifest-path", "firmware/pico-w/Cargo.toml"]);
+    let mut command =
+        cargo(&["build", "--release", "--locked", "--manifest-path", "firmware/pico-w/Cargo.toml"]);
     command.args(["--target", rust_target(board), "--features", &features, "--target-dir"]).arg(&target_dir);
     shell::run(&mut command)?;
 
     let elf = target_dir.join(rust_target(board)).join("release/pico-w");
-    let bytes = fs::read(&elf).map_err(|error| Failure::new(format!("cannot read `{}`: {error}", elf.display())))?;
+    let bytes =
+        fs::read(&elf).map_err(|error| Failure::new(format!("cannot read `{}`: {error}", elf.display())))?;
     let no_firmware = |error| Failure::new(format!("`{}` is no firmware: {error}", elf.display()));
     let firmware = firmware_from_elf(&bytes, board).map_err(no_firmware)?;
     let memory = memory_of_elf(&bytes).map_err(no_firmware)?;

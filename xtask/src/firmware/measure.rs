@@ -21,7 +21,8 @@ fn measure(key: Key) -> Outcome<Measured> {
     // `memory: heap 47000 of 73728 bytes at most, stack 9000 of 131072`
     let number = |prefix: &str| {
         let found = log.iter().rev().find_map(|line| line.split_once(prefix));
-        let number = found.and_then(|(_, rest)| rest.split(' ').next()).and_then(|number| number.parse().ok());
+        let number =
+            found.and_then(|(_, rest)| rest.split(' ').next()).and_then(|number| number.parse().ok());
         number.ok_or_else(|| Failure::new(format!("the board's log has no line with `{prefix}`")))
     };
     Ok(Measured {
