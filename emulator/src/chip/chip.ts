@@ -100,6 +100,8 @@ export class Chip {
   private requestReset(reason: ResetReason): void {
     this.resetRequest ??= reason;
     this.executor.stop = 'reset';
+    // The chip is gone from this moment on. Its watchdog would even fire again and again at this same moment.
+    this.bootClock.end();
   }
 
   private watchdogReason(): ResetReason {
