@@ -73,7 +73,7 @@ export class Executor {
       if (core.interruptsUpdated && this.interrupts.takeNext()) {
         this.spend(EXCEPTION_ENTRY_CYCLES);
       }
-      if (!this.runRegion(untilNanos)) {
+      if (this.settings.interpretOnly || !this.runRegions(untilNanos)) {
         this.interpret();
       }
       if (this.faultAddress !== null) {
@@ -85,28 +85,30 @@ export class Executor {
     }
   }
 
-  /** Runs translated code from the present address. Returns false when there is none. */
-  private runRegion(untilNanos: number): boolean {
+  /** Runs translated code from the present address, region after region. Returns false when there is none. */
+  private runRegions(untilNanos: number): boolean {
+    const { port, code, clock } = this;
     const { core } = this.chip;
-    // The address of an exception handler comes from the vector table with the bit that says Thumb.
-    const address = core.registers[PC] & ~1;
-    if ((address - FLASH_ADDRESS) >>> 0 >= FLASH_BYTES || this.settings.interpretOnly || !this.code.find(address)) {
+    const { registers } = core;
+    port.begin(clock.nanos, untilNanos, this.nanosPerCycle);
+    let cycles = 0;
+    do {
+      // The address of an exception handler comes from the vector table with the bit that says Thumb.
+      const address = registers[PC] & ~1;
+      if ((address - FLASH_ADDRESS) >>> 0 >= FLASH_BYTES || !code.find(address)) {
+        break;
+      }
+      cycles = code.region(core, code.block, cycles, port.budget);
+    } while (cycles < port.budget && !this.leavesRegion());
+    if (cycles === 0) {
       return false;
     }
-    const { port, clock, nanosPerCycle } = this;
-    port.startNanos = clock.nanos;
-    port.untilNanos = untilNanos;
-    port.nanosPerCycle = nanosPerCycle;
-    const budget = Math.ceil((Math.min(untilNanos, clock.nextAlarmNanos) - clock.nanos) / nanosPerCycle);
-    const cycles = this.code.region(core, this.code.block, budget);
     this.cycles += cycles;
-    clock.nanos = port.startNanos + cycles * nanosPerCycle;
-    const next = core.registers[PC];
-    if (next >= EXCEPTION_RETURN) {
-      core.BXWritePC(next);
-    } else {
-      core.registers[PC] = next & ~1;
+    clock.nanos = port.startNanos + cycles * this.nanosPerCycle;
+    if (registers[PC] >= EXCEPTION_RETURN) {
+      core.BXWritePC(registers[PC]);
     }
+    registers[PC] &= ~1;
     return true;
   }
 

@@ -7,11 +7,15 @@ import { CodeReader, translateRegion } from './region.js';
 
 type Core = RP2040['core'];
 
-/** Runs a region from one of its blocks; returns the cycles it took. */
-export type RegionFunction = (core: Core, block: number, budget: number) => number;
+/** Runs a region from one of its blocks, counting cycles on; returns the count at its end. */
+export type RegionFunction = (core: Core, block: number, cycles: number, budget: number) => number;
 
-/** How often the processor must come by an address before the code there is translated. */
-const HOT = 12;
+/**
+ * How often the processor must come by an address before the code there is translated.
+ *
+ * Measured: a boot with a join runs most code a few dozen times, and translating that costs more than it saves.
+ */
+const HOT = 200;
 
 /** Flash changes a page at a time; so does what we remember of it. */
 const PAGE_SHIFT = 8;

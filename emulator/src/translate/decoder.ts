@@ -65,8 +65,13 @@ function compile(encoding: Encoding): Matcher {
     encoding,
     mask: mask >>> 0,
     match: match >>> 0,
-    fields: (bits) =>
-      Object.fromEntries(Array.from(places, ([letter, place]) => [letter, (bits >>> place.shift) & place.mask])),
+    fields: (bits) => {
+      const fields: Record<string, number> = {};
+      for (const [letter, place] of places) {
+        fields[letter] = (bits >>> place.shift) & place.mask;
+      }
+      return fields;
+    },
   };
 }
 

@@ -3,18 +3,20 @@ import { RP2040 } from 'rp2040js';
 import { FLASH_ADDRESS, FLASH_BYTES } from '../chip/memory-map.js';
 import { EmulatedClock } from '../clock.js';
 
-/** Addresses from here on are the processor's own registers and, before them, the fast ports of the RP2040. */
+/** Cycles of one run of regions at most, so that counting them needs only small integers. */
+const BUDGET_MAX = 1 << 28;
+
 export class Port {
   /** An access went beyond memory, and `left` has not been asked since. */
   touched = false;
-  /** How many cycles the region may run in all, after `left` has said that it may. */
+  /** How many cycles may run in all, until an alarm is due. An access can make it less. */
   budget = 0;
 
-  /** Where the present run of a region began, and how long it may take. Set by the executor. */
+  /** When the present run of regions began. */
   startNanos = 0;
-  untilNanos = 0;
-  nanosPerCycle = 8;
 
+  private untilNanos = 0;
+  private nanosPerCycle = 8;
   private readonly flash: DataView;
   private cycles = 0;
 
@@ -28,15 +30,27 @@ export class Port {
     this.flash = chip.flashView;
   }
 
+  /** Begins a run of regions: cycles count from here. */
+  begin(startNanos: number, untilNanos: number, nanosPerCycle: number): void {
+    this.startNanos = startNanos;
+    this.untilNanos = untilNanos;
+    this.nanosPerCycle = nanosPerCycle;
+    this.setBudget();
+  }
+
   /**
    * To be asked after an access that touched a peripheral: whether the region must be left now. If not, `budget` is
    * what is left until the next alarm, which the access may have set.
    */
   left(): boolean {
     this.touched = false;
-    const nextNanos = Math.min(this.untilNanos, this.clock.nextAlarmNanos);
-    this.budget = Math.ceil((nextNanos - this.startNanos) / this.nanosPerCycle);
+    this.setBudget();
     return this.budget <= this.cycles || this.wanted();
+  }
+
+  private setBudget(): void {
+    const nextNanos = Math.min(this.untilNanos, this.clock.nextAlarmNanos);
+    this.budget = Math.min(BUDGET_MAX, Math.ceil((nextNanos - this.startNanos) / this.nanosPerCycle));
   }
 
   load32(address: number, cycles: number, pc: number): number {
