@@ -105,7 +105,10 @@ fn certificate(api: &Api, plan: &Plan<'_>) -> Outcome<(NewCertificate, bool)> {
         if plan.files.find(name)?.is_some() {
             return Err(Failure::new(format!("`{}` is there already", plan.files.path(name).display()))
                 .why("a private key without its certificate is not ours to overwrite")
-                .advice(format!("move the key away, or choose another directory: {}", elsewhere(plan.thing))));
+                .advice(format!(
+                    "move the key away, or choose another directory: {}",
+                    elsewhere(plan.thing)
+                )));
         }
     }
     let certificate = match &plan.keys {

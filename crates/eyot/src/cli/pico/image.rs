@@ -135,8 +135,8 @@ struct Behaviour {
     /// Where readings go [default: $aws/rules/telemetry/THING, as in the post]
     #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
     topic: Option<String>,
-    /// 0: sent and forgotten, as in the post; 1: kept and sent again until the server has it
-    #[arg(long, value_name = "QOS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    /// 1: a reading is kept and sent again until the server has it; 0: sent and forgotten, as in the post
+    #[arg(long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     qos: u8,
     /// Time between two readings, 100ms to 1d
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = values::interval_ms)]
