@@ -16,12 +16,14 @@ pub enum Action {
         /// Which packet they are.
         kind: PacketKind,
     },
-    /// Read the sensor and call [`handle_reading`](crate::Device::handle_reading).
-    Sample,
+    /// Read the converter so often, and call [`handle_samples`](crate::Device::handle_samples). Comes in every state
+    /// but the last: measuring does not depend on the connection.
+    Sample {
+        /// How many readings make one temperature.
+        samples: u8,
+    },
     /// Close the transport, or give up opening it. The device knows: no `handle_closed` is needed.
     Close(CloseReason),
-    /// Show something.
-    Led(LedPattern),
 }
 
 /// Why the device closes its connection.
@@ -48,29 +50,10 @@ pub enum CloseReason {
     /// The server sent a packet that nothing asked for.
     #[error("the server sent an unexpected {0}")]
     Unexpected(PacketKind),
+    /// [`handle_offline`](crate::Device::handle_offline) was called.
+    #[error("the network is gone")]
+    Offline,
     /// [`handle_stop`](crate::Device::handle_stop) was called.
     #[error("the device was told to stop")]
     Stopped,
-}
-
-/// What the LED shows: a number of flashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedPattern {
-    /// An attempt to connect begins: two flashes, as the post's device shows while it waits for Wi-Fi.
-    Connecting,
-    /// A reading has been sent: one flash.
-    Published,
-}
-
-impl LedPattern {
-    /// How long the LED is on, and off again, per flash; the post's value.
-    pub const FLASH_MS: u64 = 50;
-
-    /// How many flashes.
-    pub const fn flashes(self) -> u32 {
-        match self {
-            Self::Connecting => 2,
-            Self::Published => 1,
-        }
-    }
 }

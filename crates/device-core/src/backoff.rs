@@ -35,10 +35,21 @@ impl Backoff {
 
     /// Counts a failure and returns the time to wait. `random` is any number, evenly distributed.
     pub fn fail(&mut self, random: u32) -> u64 {
-        let BackoffConfig { least_ms, first_ceiling_ms, last_ceiling_ms } = self.config;
-        let doubled = 1_u64.checked_shl(self.failures).unwrap_or(u64::MAX);
-        let ceiling_ms = first_ceiling_ms.saturating_mul(doubled).min(last_ceiling_ms).max(least_ms);
+        let wait_ms = self.wait_ms(self.failures, random);
         self.failures = self.failures.saturating_add(1);
+        wait_ms
+    }
+
+    /// The time to wait when others come back at the same moment, though nothing has failed here: up to the first
+    /// ceiling.
+    pub fn spread(&self, random: u32) -> u64 {
+        self.wait_ms(0, random)
+    }
+
+    fn wait_ms(&self, failures: u32, random: u32) -> u64 {
+        let BackoffConfig { least_ms, first_ceiling_ms, last_ceiling_ms } = self.config;
+        let doubled = 1_u64.checked_shl(failures).unwrap_or(u64::MAX);
+        let ceiling_ms = first_ceiling_ms.saturating_mul(doubled).min(last_ceiling_ms).max(least_ms);
         let span_ms = u128::from(ceiling_ms - least_ms) + 1;
         // INVARIANT: a fraction below 1 of the span is at most the span minus 1.
         least_ms + ((u128::from(random) * span_ms) >> 32) as u64
@@ -64,6 +75,14 @@ mod tests {
         }
         backoff.succeed();
         assert_eq!(backoff.fail(u32::MAX), 2_000);
+    }
+
+    #[test]
+    fn spreading_counts_no_failure() {
+        let mut backoff = Backoff::new(BackoffConfig::default());
+        backoff.fail(0);
+        assert_eq!((backoff.spread(0), backoff.spread(u32::MAX)), (1_000, 2_000));
+        assert_eq!(backoff.fail(u32::MAX), 4_000);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What a device is told before it runs.
 
+use crate::average::SAMPLES_MAX;
 use crate::backoff::BackoffConfig;
 use crate::payload::{PAYLOAD_BYTES_MAX, Text};
+use crate::settings::{Settings, Will};
 use core::fmt::Write as _;
 use mqtt_wire::topic::TopicNameError;
 use mqtt_wire::{QoS, TopicName};
@@ -31,10 +33,15 @@ pub struct Config<'a> {
     pub client_id: &'a str,
     /// Where it publishes; see [`telemetry_topic`].
     pub topic: &'a str,
-    /// 0, as in the post: sent and forgotten. 1: a reading is kept and sent again until the server has it.
+    /// 1: a reading is kept and sent again until the server has it. 0, as in the post: it is forgotten when it was
+    /// sent. Defaults to 1.
     pub qos: QoS,
     /// Time between two readings. Defaults to 2 s.
     pub interval_ms: u64,
+    /// Readings of the converter that are averaged to one temperature, 1 to [`SAMPLES_MAX`]. Defaults to 16.
+    pub samples_per_reading: u8,
+    /// What the server publishes when the device vanishes, with QoS 1 and not retained. Defaults to nothing.
+    pub will: Option<Will<'a>>,
     /// What the CONNECT promises, in seconds. Defaults to 60.
     pub keep_alive_s: u16,
     /// How long the device waits for others.
@@ -80,16 +87,27 @@ pub enum ConfigError {
     /// An interval of zero would never rest.
     #[error("the interval is zero")]
     Interval,
+    /// None, or more than [`SAMPLES_MAX`].
+    #[error("a reading must be the average of 1 to 64 samples")]
+    Samples,
+    /// Not a topic name, or too long.
+    #[error("the topic of the last will cannot be used")]
+    WillTopic,
+    /// Above [`WILL_PAYLOAD_BYTES_MAX`].
+    #[error("the last will has more than 128 bytes")]
+    WillTooLong,
 }
 
 impl<'a> Config<'a> {
-    /// The post's behaviour for a device of this name on this topic.
+    /// The post's behaviour for a device of this name on this topic, but with QoS 1.
     pub fn new(client_id: &'a str, topic: &'a str, seed: u64) -> Self {
         Self {
             client_id,
             topic,
-            qos: QoS::AtMostOnce,
+            qos: QoS::AtLeastOnce,
             interval_ms: 2_000,
+            samples_per_reading: 16,
+            will: None,
             keep_alive_s: 60,
             deadlines: Deadlines::default(),
             backoff: BackoffConfig::default(),
@@ -97,8 +115,19 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// Checks everything and returns the topic.
-    pub(crate) fn check(&self) -> Result<TopicName<'a>, ConfigError> {
+    /// What a configuration partition says.
+    pub fn from_settings(settings: &Settings<'a>, seed: u64) -> Self {
+        Self {
+            qos: settings.qos,
+            interval_ms: u64::from(settings.interval_ms),
+            will: (!settings.will.topic.is_empty()).then_some(settings.will),
+            keep_alive_s: settings.keep_alive_s,
+            ..Self::new(settings.client_id, settings.topic, seed)
+        }
+    }
+
+    /// Checks everything and returns the topic and the last will.
+    pub(crate) fn check(&self) -> Result<(TopicName<'a>, Option<mqtt_wire::Will<'a>>), ConfigError> {
         let client_id = self.client_id.as_bytes();
         if client_id.is_empty() || client_id.len() > CLIENT_ID_BYTES_MAX || client_id.contains(&0) {
             return Err(ConfigError::ClientId);
@@ -112,8 +141,27 @@ impl<'a> Config<'a> {
         if self.interval_ms == 0 {
             return Err(ConfigError::Interval);
         }
-        TopicName::parse(self.topic).map_err(ConfigError::Topic)
+        if !(1..=SAMPLES_MAX).contains(&self.samples_per_reading) {
+            return Err(ConfigError::Samples);
+        }
+        let topic = TopicName::parse(self.topic).map_err(ConfigError::Topic)?;
+        Ok((topic, self.will.map(checked_will).transpose()?))
     }
+}
+
+fn checked_will(will: Will<'_>) -> Result<mqtt_wire::Will<'_>, ConfigError> {
+    if will.topic.len() > TOPIC_BYTES_MAX {
+        return Err(ConfigError::WillTopic);
+    }
+    if will.payload.len() > WILL_PAYLOAD_BYTES_MAX {
+        return Err(ConfigError::WillTooLong);
+    }
+    Ok(mqtt_wire::Will {
+        topic: TopicName::parse(will.topic).map_err(|_| ConfigError::WillTopic)?,
+        payload: will.payload.as_bytes(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+    })
 }
 
 /// Writes the post's topic, `$aws/rules/telemetry/CLIENT_ID`: basic ingest for the rule `telemetry`.
@@ -155,7 +203,18 @@ mod tests {
         assert_eq!(check(|config| config.topic = "a/#"), Some(ConfigError::Topic(TopicNameError::Wildcard)));
         assert_eq!(check(|config| config.qos = QoS::ExactlyOnce), Some(ConfigError::QoS2));
         assert_eq!(check(|config| config.interval_ms = 0), Some(ConfigError::Interval));
+        assert_eq!(check(|config| config.samples_per_reading = 0), Some(ConfigError::Samples));
+        assert_eq!(check(|config| config.samples_per_reading = SAMPLES_MAX), None);
+        assert_eq!(check(|config| config.samples_per_reading = SAMPLES_MAX + 1), Some(ConfigError::Samples));
         let long = "x".repeat(TOPIC_BYTES_MAX + 1);
         assert_eq!(Config::new("c", &long, 0).check(), Err(ConfigError::TopicTooLong));
+        let will = |topic, payload| {
+            Config { will: Some(Will { topic, payload }), ..Config::new("c", "t", 0) }.check().err()
+        };
+        assert_eq!(will("gone", ""), None);
+        assert_eq!(will("", ""), Some(ConfigError::WillTopic));
+        assert_eq!(will("gone/+", ""), Some(ConfigError::WillTopic));
+        assert_eq!(will(&long, ""), Some(ConfigError::WillTopic));
+        assert_eq!(will("gone", &long), Some(ConfigError::WillTooLong));
     }
 }

@@ -1,22 +1,27 @@
 //! The device's state machine.
 
-use crate::action::{Action, CloseReason, LedPattern};
+mod link;
+mod outbox;
+mod schedule;
+
+use crate::action::{Action, CloseReason};
+use crate::average::Samples;
 use crate::backoff::Backoff;
 use crate::config::{Config, ConfigError, SEND_BYTES_MAX};
 use crate::inbox::{Heard, Inbox};
 use crate::payload::{PAYLOAD_BYTES_MAX, write_payload};
 use crate::random::Random;
-use crate::sensor::{AdcReading, MilliDegrees};
-use mqtt_wire::{Connect, ConnectReturnCode, Packet, PacketId, PacketKind, Publish, QoS, TopicName};
+use crate::ring::Reading;
+use link::Link;
+use mqtt_wire::{Connect, ConnectReturnCode, Packet, PacketId, PacketKind, Publish, TopicName, Will};
+use outbox::Outbox;
+use schedule::Schedule;
 
-/// The server's keep-alive never lasts longer, whatever the CONNECT asks for [AWS General Reference].
-const SERVER_KEEP_ALIVE_MAX_S: u16 = 1_200;
+pub use outbox::INFLIGHT_MAX;
 
-/// A connection that lasts this long has proved itself: the back-off begins anew.
-///
-/// Not earlier, because a server that does not allow the device's topic accepts the connection first and drops it
-/// at the first message.
-const PROVEN_AFTER_MS: u64 = 30_000;
+/// A reading younger than this never says when it was measured, even if the interval is shorter: the server's clock,
+/// which says it then, is not better known.
+const LATE_MS_MIN: u64 = 1_000;
 
 /// A device that reports its temperature.
 ///
@@ -26,23 +31,26 @@ const PROVEN_AFTER_MS: u64 = 30_000;
 pub struct Device<'a> {
     config: Config<'a>,
     topic: TopicName<'a>,
+    will: Option<Will<'a>>,
     state: State,
+    has_been_online: bool,
     inbox: Inbox,
     backoff: Backoff,
     random: Random,
-    next_packet_id: PacketId,
-    /// When the next reading is due. A reconnect does not hasten it.
-    sample_at_ms: u64,
-    /// The reading to send, or sent and not acknowledged.
-    report: Option<Report>,
-    delivered: u64,
+    schedule: Schedule,
+    outbox: Outbox,
+    unix_time: Option<UnixTime>,
     close: Option<CloseReason>,
-    led: Option<LedPattern>,
 }
+
+// The ring is nearly all of it. It lies in a static of the firmware, and on the stack while it is made.
+const _: () = assert!(size_of::<Device<'static>>() <= 10 * 1024);
 
 /// Where a device is, for those who watch it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// There is no network.
+    Offline,
     /// It waits before the next attempt to connect.
     Resting {
         /// When that begins.
@@ -60,6 +68,7 @@ pub enum Phase {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
+    Offline,
     Resting {
         until_ms: u64,
     },
@@ -76,50 +85,85 @@ enum State {
     Stopped,
 }
 
-/// What is remembered of a connection that stands.
+/// What time it was, in milliseconds since 1970, at a moment of the clock that never goes back.
 #[derive(Clone, Copy, Debug)]
-struct Link {
-    since_ms: u64,
-    sent_at_ms: u64,
-    heard_at_ms: u64,
-    ping_sent_at_ms: Option<u64>,
+struct UnixTime {
+    unix_ms: u64,
+    at_ms: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Report {
-    temperature: MilliDegrees,
-    /// The PUBLISH that waits for its PUBACK, and since when.
-    sent: Option<(PacketId, u64)>,
+impl UnixTime {
+    /// The time of another moment, before or after.
+    const fn of(self, moment_ms: u64) -> u64 {
+        let later = self.unix_ms.saturating_add(moment_ms.saturating_sub(self.at_ms));
+        later.saturating_sub(self.at_ms.saturating_sub(moment_ms))
+    }
 }
 
 impl<'a> Device<'a> {
-    /// A device that connects at once.
+    /// A device that is offline and measures.
     ///
     /// # Errors
     /// The configuration cannot work.
     pub fn new(config: Config<'a>) -> Result<Self, ConfigError> {
-        let topic = config.check()?;
+        let (topic, will) = config.check()?;
         Ok(Self {
             topic,
-            state: State::Resting { until_ms: 0 },
+            will,
+            state: State::Offline,
+            has_been_online: false,
             inbox: Inbox::new(),
             backoff: Backoff::new(config.backoff),
             random: Random::new(config.seed),
-            next_packet_id: PacketId::FIRST,
-            sample_at_ms: 0,
-            report: None,
-            delivered: 0,
+            schedule: Schedule::new(config.interval_ms),
+            outbox: Outbox::new(config.qos, config.interval_ms),
+            unix_time: None,
             close: None,
-            led: None,
             config,
         })
+    }
+
+    /// The network is there and the time is known: the device may connect.
+    ///
+    /// At once for the first time since it started. Later it waits up to the first ceiling of the back-off, because
+    /// the outage that ends for one device ends for all its neighbours.
+    pub fn handle_online(&mut self, now_ms: u64) {
+        if !matches!(self.state, State::Offline) {
+            return;
+        }
+        let wait_ms = if self.has_been_online { self.backoff.spread(self.random.next()) } else { 0 };
+        self.has_been_online = true;
+        self.state = State::Resting { until_ms: now_ms.saturating_add(wait_ms) };
+    }
+
+    /// The network is gone: the connection is closed without a word, and what it did not deliver is kept.
+    pub fn handle_offline(&mut self, now_ms: u64) {
+        match self.state {
+            State::Opening { .. } | State::Greeting { .. } | State::Connected(_) => {
+                self.end_connection(now_ms);
+                self.close = Some(CloseReason::Offline);
+                self.state = State::Offline;
+            }
+            State::Leaving => {
+                self.close = Some(CloseReason::Stopped);
+                self.state = State::Stopped;
+            }
+            State::Resting { .. } => self.state = State::Offline,
+            State::Offline | State::Stopped => {}
+        }
+    }
+
+    /// What time it is, in milliseconds since 1970. To be told as often as it is learnt: a late reading tells its
+    /// moment by the last one, even if it was measured before the time was known.
+    pub const fn handle_time(&mut self, unix_ms: u64, now_ms: u64) {
+        self.unix_time = Some(UnixTime { unix_ms, at_ms: now_ms });
     }
 
     /// TCP and TLS are up.
     pub fn handle_transport_connected(&mut self, now_ms: u64) {
         if matches!(self.state, State::Opening { .. }) {
             self.inbox = Inbox::new();
-            let deadline_ms = now_ms + self.config.deadlines.connack_ms;
+            let deadline_ms = now_ms.saturating_add(self.config.deadlines.connack_ms);
             self.state = State::Greeting { deadline_ms, connect_sent: false };
         }
     }
@@ -136,13 +180,12 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// The sensor was read, after [`Action::Sample`].
-    ///
-    /// Ignored while not connected, and while an earlier reading still waits for its PUBACK.
-    pub fn handle_reading(&mut self, reading: AdcReading) {
-        if matches!(self.state, State::Connected(_)) && self.report.is_none_or(|report| report.sent.is_none())
+    /// The sensor was read, after [`Action::Sample`]. Without a single sample there is no reading.
+    pub fn handle_samples(&mut self, samples: &Samples, now_ms: u64) {
+        if !self.is_ending()
+            && let Some(temperature) = samples.temperature()
         {
-            self.report = Some(Report { temperature: reading.temperature(), sent: None });
+            self.outbox.push(Reading { temperature, measured_at_ms: now_ms });
         }
     }
 
@@ -151,7 +194,7 @@ impl<'a> Device<'a> {
         match self.state {
             State::Opening { .. } | State::Greeting { .. } | State::Connected(_) => self.rest(now_ms),
             State::Leaving => self.state = State::Stopped,
-            State::Resting { .. } | State::Stopped => {}
+            State::Offline | State::Resting { .. } | State::Stopped => {}
         }
     }
 
@@ -167,7 +210,7 @@ impl<'a> Device<'a> {
             State::Connected(link) => {
                 let late =
                     |deadline_ms: Option<u64>| deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms);
-                if late(self.pingresp_deadline_ms(&link)) {
+                if late(link.pingresp_deadline_ms(&self.config)) {
                     self.fail(CloseReason::PingTimeout, now_ms);
                 } else if late(self.puback_deadline_ms()) {
                     self.fail(CloseReason::PubAckTimeout, now_ms);
@@ -185,7 +228,7 @@ impl<'a> Device<'a> {
                 self.close = Some(CloseReason::Stopped);
                 self.state = State::Stopped;
             }
-            State::Resting { .. } => self.state = State::Stopped,
+            State::Offline | State::Resting { .. } => self.state = State::Stopped,
             State::Leaving | State::Stopped => {}
         }
     }
@@ -198,39 +241,50 @@ impl<'a> Device<'a> {
         if let Some(reason) = self.close.take() {
             return Some(Action::Close(reason));
         }
-        if let Some(pattern) = self.led.take() {
-            return Some(Action::Led(pattern));
+        if !self.is_ending() && self.schedule.take(now_ms) {
+            return Some(Action::Sample { samples: self.config.samples_per_reading });
         }
         match self.state {
             State::Resting { until_ms } if now_ms >= until_ms => {
-                self.state = State::Opening { deadline_ms: now_ms + self.config.deadlines.transport_ms };
-                self.led = Some(LedPattern::Connecting);
+                let deadline_ms = now_ms.saturating_add(self.config.deadlines.transport_ms);
+                self.state = State::Opening { deadline_ms };
                 Some(Action::OpenTransport)
             }
             State::Greeting { deadline_ms, connect_sent: false } => {
                 self.state = State::Greeting { deadline_ms, connect_sent: true };
                 Some(send(Packet::Connect(self.connect()), out))
             }
-            State::Connected(link) => self.poll_link(link, now_ms, out),
+            State::Connected(mut link) => {
+                let action = self.poll_link(&mut link, now_ms, out);
+                self.state = State::Connected(link);
+                action
+            }
             State::Leaving => {
                 self.close = Some(CloseReason::Stopped);
                 self.state = State::Stopped;
                 Some(send(Packet::Disconnect, out))
             }
-            State::Resting { .. } | State::Opening { .. } | State::Greeting { .. } | State::Stopped => None,
+            State::Offline
+            | State::Resting { .. }
+            | State::Opening { .. }
+            | State::Greeting { .. }
+            | State::Stopped => None,
         }
     }
 
     /// When to call [`poll_action`](Self::poll_action) again at the latest; `None` once stopped.
     pub fn poll_timeout(&self) -> Option<u64> {
+        let sample_ms = self.schedule.due_ms();
         match self.state {
-            State::Resting { until_ms } => Some(until_ms),
-            State::Opening { deadline_ms } | State::Greeting { deadline_ms, .. } => Some(deadline_ms),
+            State::Offline => Some(sample_ms),
+            State::Resting { until_ms } => Some(until_ms.min(sample_ms)),
+            State::Opening { deadline_ms } | State::Greeting { deadline_ms, .. } => {
+                Some(deadline_ms.min(sample_ms))
+            }
             State::Connected(link) => {
-                let sample = self.report.is_none().then_some(self.sample_at_ms);
-                let ping = self.ping_due_ms(&link);
-                let deadlines = [self.pingresp_deadline_ms(&link), self.puback_deadline_ms(), sample, ping];
-                deadlines.into_iter().flatten().min()
+                let deadlines = [link.pingresp_deadline_ms(&self.config), self.puback_deadline_ms()];
+                let dues = [link.ping_due_ms(&self.config), self.outbox.next_at_ms(), Some(sample_ms)];
+                deadlines.into_iter().chain(dues).flatten().min()
             }
             State::Leaving | State::Stopped => None,
         }
@@ -239,6 +293,7 @@ impl<'a> Device<'a> {
     /// Where the device is.
     pub const fn phase(&self) -> Phase {
         match self.state {
+            State::Offline => Phase::Offline,
             State::Resting { until_ms } => Phase::Resting { until_ms },
             State::Opening { .. } => Phase::Opening,
             State::Greeting { .. } => Phase::Greeting,
@@ -249,49 +304,44 @@ impl<'a> Device<'a> {
 
     /// Readings that are out of the device's hands: sent with QoS 0, acknowledged with QoS 1.
     pub const fn delivered(&self) -> u64 {
-        self.delivered
+        self.outbox.delivered()
+    }
+
+    /// Readings that were given up, the oldest first, because more than [`READINGS_MAX`](crate::READINGS_MAX) waited.
+    pub const fn dropped(&self) -> u64 {
+        self.outbox.dropped()
+    }
+
+    /// Readings that are not delivered yet: those that wait, and those that were sent and are not acknowledged.
+    pub fn waiting(&self) -> usize {
+        self.outbox.waiting()
     }
 
     /// What is due on a connection that stands.
-    fn poll_link(&mut self, mut link: Link, now_ms: u64, out: &mut [u8; SEND_BYTES_MAX]) -> Option<Action> {
-        let action = match self.report {
-            Some(report @ Report { sent: None, .. }) => {
-                link.sent_at_ms = now_ms;
-                Some(self.send_report(report, now_ms, out))
-            }
-            None if now_ms >= self.sample_at_ms => {
-                // Every interval counted from the last one; when that is over too, from now.
-                let next_ms = self.sample_at_ms.saturating_add(self.config.interval_ms);
-                let from_now_ms = now_ms.saturating_add(self.config.interval_ms);
-                self.sample_at_ms = if next_ms > now_ms { next_ms } else { from_now_ms };
-                Some(Action::Sample)
-            }
-            _ if self.ping_due_ms(&link).is_some_and(|due_ms| now_ms >= due_ms) => {
-                link.sent_at_ms = now_ms;
-                link.ping_sent_at_ms = Some(now_ms);
-                Some(send(Packet::PingReq, out))
-            }
-            _ => None,
-        };
-        self.state = State::Connected(link);
-        action
+    fn poll_link(&mut self, link: &mut Link, now_ms: u64, out: &mut [u8; SEND_BYTES_MAX]) -> Option<Action> {
+        if let Some((reading, packet_id)) = self.outbox.take_next(now_ms) {
+            link.sent(now_ms);
+            return Some(self.publish(reading, packet_id, now_ms, out));
+        }
+        if link.ping_due_ms(&self.config).is_some_and(|due_ms| now_ms >= due_ms) {
+            link.sent_ping(now_ms);
+            return Some(send(Packet::PingReq, out));
+        }
+        None
     }
 
-    fn send_report(&mut self, report: Report, now_ms: u64, out: &mut [u8; SEND_BYTES_MAX]) -> Action {
+    fn publish(
+        &self,
+        reading: Reading,
+        packet_id: Option<PacketId>,
+        now_ms: u64,
+        out: &mut [u8; SEND_BYTES_MAX],
+    ) -> Action {
+        let age_ms = now_ms.saturating_sub(reading.measured_at_ms);
+        let is_late = age_ms > self.config.interval_ms.max(LATE_MS_MIN);
+        let measured_at = self.unix_time.filter(|_| is_late).map(|time| time.of(reading.measured_at_ms));
         let mut payload = [0; PAYLOAD_BYTES_MAX];
-        let payload_bytes = write_payload(report.temperature, &mut payload);
-        let packet_id = (self.config.qos == QoS::AtLeastOnce).then_some(self.next_packet_id);
-        match packet_id {
-            Some(id) => {
-                self.next_packet_id = id.next();
-                self.report = Some(Report { sent: Some((id, now_ms)), ..report });
-            }
-            None => {
-                self.report = None;
-                self.delivered += 1;
-            }
-        }
-        self.led = Some(LedPattern::Published);
+        let payload_bytes = write_payload(reading.temperature, measured_at, &mut payload);
         let publish = Publish {
             // A reading that is sent again after a reconnect is a new message: the server kept no session.
             dup: false,
@@ -309,7 +359,7 @@ impl<'a> Device<'a> {
             clean_session: true,
             keep_alive_s: self.config.keep_alive_s,
             client_id: self.config.client_id,
-            will: None,
+            will: self.will,
             username: None,
             password: None,
         }
@@ -318,26 +368,15 @@ impl<'a> Device<'a> {
     fn hear(&mut self, heard: Heard, now_ms: u64) {
         match (&mut self.state, heard) {
             (State::Greeting { connect_sent: true, .. }, Heard::ConnAck(ConnectReturnCode::Accepted)) => {
-                self.state = State::Connected(Link {
-                    since_ms: now_ms,
-                    sent_at_ms: now_ms,
-                    heard_at_ms: now_ms,
-                    ping_sent_at_ms: None,
-                });
+                self.state = State::Connected(Link::new(now_ms));
             }
             (State::Greeting { connect_sent: true, .. }, Heard::ConnAck(code)) => {
                 self.fail(CloseReason::Refused(code), now_ms);
             }
-            (State::Connected(link), Heard::PingResp) => {
-                link.heard_at_ms = now_ms;
-                link.ping_sent_at_ms = None;
-            }
+            (State::Connected(link), Heard::PingResp) => link.heard_pong(now_ms),
             (State::Connected(link), Heard::PubAck(id)) => {
-                link.heard_at_ms = now_ms;
-                if self.report.and_then(|report| report.sent).is_some_and(|(sent, _)| sent == id) {
-                    self.report = None;
-                    self.delivered += 1;
-                }
+                link.heard(now_ms);
+                self.outbox.acknowledge(id);
             }
             (_, Heard::ConnAck(_)) => self.fail(CloseReason::Unexpected(PacketKind::ConnAck), now_ms),
             (_, Heard::PubAck(_)) => self.fail(CloseReason::Unexpected(PacketKind::PubAck), now_ms),
@@ -353,43 +392,30 @@ impl<'a> Device<'a> {
 
     /// The connection is over: wait before the next one.
     fn rest(&mut self, now_ms: u64) {
+        self.end_connection(now_ms);
+        let until_ms = now_ms.saturating_add(self.backoff.fail(self.random.next()));
+        self.state = State::Resting { until_ms };
+    }
+
+    fn end_connection(&mut self, now_ms: u64) {
         if let State::Connected(link) = self.state
-            && now_ms.saturating_sub(link.since_ms) >= PROVEN_AFTER_MS
+            && link.is_proven(now_ms)
         {
             self.backoff.succeed();
         }
-        // QoS 0 promises nothing; with QoS 1 the reading goes out again on the next connection.
-        self.report = match self.config.qos {
-            QoS::AtMostOnce => None,
-            _ => self.report.map(|report| Report { sent: None, ..report }),
-        };
-        let until_ms = now_ms.saturating_add(self.backoff.fail(self.random.next()));
-        self.state = State::Resting { until_ms };
+        self.outbox.put_back();
     }
 
     const fn is_listening(&self) -> bool {
         matches!(self.state, State::Greeting { .. } | State::Connected(_))
     }
 
-    /// When a PINGREQ is due. One rule for two needs: the server must hear from us within the keep-alive, and we must
-    /// notice a dead connection even while we publish with QoS 0.
-    fn ping_due_ms(&self, link: &Link) -> Option<u64> {
-        let keep_alive_s = match self.config.keep_alive_s {
-            0 => SERVER_KEEP_ALIVE_MAX_S,
-            asked => asked.min(SERVER_KEEP_ALIVE_MAX_S),
-        };
-        let quiet_since_ms = link.sent_at_ms.min(link.heard_at_ms);
-        // Half of it: the other half is for the network.
-        let due_ms = quiet_since_ms.saturating_add(u64::from(keep_alive_s) * 1_000 / 2);
-        link.ping_sent_at_ms.is_none().then_some(due_ms)
-    }
-
-    fn pingresp_deadline_ms(&self, link: &Link) -> Option<u64> {
-        Some(link.ping_sent_at_ms?.saturating_add(self.config.deadlines.answer_ms))
+    const fn is_ending(&self) -> bool {
+        matches!(self.state, State::Leaving | State::Stopped)
     }
 
     fn puback_deadline_ms(&self) -> Option<u64> {
-        let (_, sent_at_ms) = self.report?.sent?;
+        let sent_at_ms = self.outbox.unacknowledged_since_ms()?;
         Some(sent_at_ms.saturating_add(self.config.deadlines.answer_ms))
     }
 }

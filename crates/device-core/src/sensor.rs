@@ -47,13 +47,19 @@ impl AdcReading {
 
     /// The temperature, rounded to the nearest thousandth.
     pub const fn temperature(self) -> MilliDegrees {
-        // All in one fraction, so that it is rounded once: (V - reference) / slope with V = reading * scale.
-        let numerator = (self.0 as i64 * FULL_SCALE_UV - REFERENCE_UV * FULL_SCALE_READING) * 1_000;
-        let denominator = FULL_SCALE_READING * SLOPE_UV_PER_DEGREE;
-        let rounding = if numerator < 0 { -denominator / 2 } else { denominator / 2 };
-        let above_reference = (numerator + rounding) / denominator;
-        MilliDegrees((REFERENCE_MILLI_DEGREES - above_reference) as i32)
+        temperature_of(self.0 as u32, 1)
     }
+}
+
+/// The temperature of the average of `count` readings with this sum.
+pub(crate) const fn temperature_of(sum: u32, count: u8) -> MilliDegrees {
+    // All in one fraction, so that it is rounded once: (V - reference) / slope with V = sum / count * scale.
+    let full_scale = FULL_SCALE_READING * count as i64;
+    let numerator = (sum as i64 * FULL_SCALE_UV - REFERENCE_UV * full_scale) * 1_000;
+    let denominator = full_scale * SLOPE_UV_PER_DEGREE;
+    let rounding = if numerator < 0 { -denominator / 2 } else { denominator / 2 };
+    let above_reference = (numerator + rounding) / denominator;
+    MilliDegrees((REFERENCE_MILLI_DEGREES - above_reference) as i32)
 }
 
 impl fmt::Display for MilliDegrees {

@@ -1,7 +1,8 @@
 //! The device against a small server that behaves, in virtual time.
 #![expect(clippy::panic, reason = "the simulated server has no better way to fail its test")]
 
-use device_core::{Action, AdcReading, CloseReason, Config, Device, LedPattern, Phase, SEND_BYTES_MAX};
+use device_core::settings::{DerCertificates, Settings, Will};
+use device_core::{Action, AdcReading, CloseReason, Config, Device, Phase, SEND_BYTES_MAX, Samples};
 use mqtt_wire::{ConnAck, ConnectReturnCode, Packet, PacketId, PacketKind, QoS, decode};
 use proptest::prelude::*;
 
@@ -32,13 +33,30 @@ struct World {
     log: Vec<(u64, String)>,
     /// Readings that the server got.
     received: Vec<(u64, String)>,
+    /// When the sensor was read.
+    sampled: Vec<u64>,
     /// The identifiers of their packets.
     packet_ids: Vec<u16>,
     pings: usize,
+    /// Topic, payload and QoS of the last will in the last CONNECT.
+    will: Option<(String, String, QoS)>,
+}
+
+/// So many equal readings of the converter.
+fn taken(samples: u8, reading: u16) -> Samples {
+    let mut taken = Samples::new();
+    (0..samples).for_each(|_| taken.add(AdcReading::from_12_bits(reading)));
+    taken
 }
 
 impl World {
     fn new(change: impl FnOnce(&mut Config<'static>)) -> Self {
+        let mut world = Self::offline(change);
+        world.device.handle_online(0);
+        world
+    }
+
+    fn offline(change: impl FnOnce(&mut Config<'static>)) -> Self {
         let mut config = Config::new("pico_w_simple", TOPIC, 42);
         change(&mut config);
         let device = Device::new(config).expect("a valid configuration");
@@ -48,8 +66,10 @@ impl World {
             now_ms: 0,
             log: vec![],
             received: vec![],
+            sampled: vec![],
             packet_ids: vec![],
             pings: 0,
+            will: None,
         }
     }
 
@@ -91,9 +111,11 @@ impl World {
                 assert_eq!((read, packet.kind()), (bytes, kind));
                 self.serve(packet);
             }
-            Action::Sample => self.device.handle_reading(AdcReading::from_12_bits(876)),
+            Action::Sample { samples } => {
+                self.sampled.push(self.now_ms);
+                self.device.handle_samples(&taken(samples, 876), self.now_ms);
+            }
             Action::Close(reason) => self.note(&reason.to_string()),
-            Action::Led(LedPattern::Connecting | LedPattern::Published) => {}
         }
     }
 
@@ -103,11 +125,16 @@ impl World {
             (Server::Refusing, Packet::Connect(_)) => self.answer_connect(ConnectReturnCode::NotAuthorized),
             (_, Packet::Connect(connect)) => {
                 assert_eq!((connect.client_id, connect.clean_session), ("pico_w_simple", true));
+                self.will = connect.will.map(|will| {
+                    assert!(!will.retain);
+                    let payload = String::from_utf8_lossy(will.payload).into_owned();
+                    (will.topic.as_str().to_owned(), payload, will.qos)
+                });
                 self.answer_connect(ConnectReturnCode::Accepted);
             }
             (Server::Dropping, Packet::Publish(_)) => self.device.handle_closed(self.now_ms),
             (_, Packet::Publish(publish)) => {
-                assert_eq!(publish.topic.as_str(), TOPIC);
+                assert_eq!((publish.topic.as_str(), publish.dup, publish.retain), (TOPIC, false, false));
                 let payload = String::from_utf8_lossy(publish.payload).into_owned();
                 self.received.push((self.now_ms, payload));
                 self.packet_ids.extend(publish.packet_id.map(PacketId::number));
@@ -161,7 +188,7 @@ fn it_connects_at_once_and_publishes_every_two_seconds() {
 
 #[test]
 fn qos_1_readings_count_once_they_are_acknowledged() {
-    let mut world = World::new(|config| config.qos = QoS::AtLeastOnce);
+    let mut world = World::new(|_| {});
     world.run_until(5_000);
     assert_eq!(world.device.delivered(), 3);
     assert_eq!(world.received.len(), 3);
@@ -170,7 +197,7 @@ fn qos_1_readings_count_once_they_are_acknowledged() {
 
 #[test]
 fn only_its_own_puback_delivers_a_reading() {
-    let mut world = World::new(|config| config.qos = QoS::AtLeastOnce);
+    let mut world = World::new(|_| {});
     world.server = Server::Forgetful;
     world.run_until(1_000);
     world.answer(Packet::PubAck(PacketId::FIRST.next()));
@@ -181,10 +208,7 @@ fn only_its_own_puback_delivers_a_reading() {
 
 #[test]
 fn an_unacknowledged_reading_comes_again_on_the_next_connection() {
-    let mut world = World::new(|config| {
-        config.qos = QoS::AtLeastOnce;
-        config.interval_ms = 60_000;
-    });
+    let mut world = World::new(|config| config.interval_ms = 60_000);
     world.run_until(0);
     world.received.clear();
     world.run_until(59_999);
@@ -198,7 +222,7 @@ fn an_unacknowledged_reading_comes_again_on_the_next_connection() {
 
 #[test]
 fn a_server_without_pubacks_is_left_after_the_deadline() {
-    let mut world = World::new(|config| config.qos = QoS::AtLeastOnce);
+    let mut world = World::new(|_| {});
     world.run_until(1_000);
     world.server = Server::Mute;
     world.run_until(12_000);
@@ -219,7 +243,7 @@ fn an_idle_device_pings_and_leaves_a_dead_connection() {
 
 #[test]
 fn a_publishing_device_notices_a_dead_connection_too() {
-    let mut world = World::new(|_| {});
+    let mut world = World::new(|config| config.qos = QoS::AtMostOnce);
     world.run_until(1_000);
     world.server = Server::Mute;
     world.run_until(41_000);
@@ -244,10 +268,12 @@ fn every_wait_for_the_server_ends() {
     world.run_until(10_000);
     assert_eq!(world.log.last(), Some(&(10_000, CloseReason::ConnAckTimeout.to_string())));
 
-    let mut device = Device::new(Config::new("c", "t", 0)).expect("a valid configuration");
+    let config = Config { interval_ms: 1_000_000, ..Config::new("c", "t", 0) };
+    let mut device = Device::new(config).expect("a valid configuration");
+    device.handle_online(0);
     let mut out = [0; SEND_BYTES_MAX];
+    assert_eq!(device.poll_action(0, &mut out), Some(Action::Sample { samples: 16 }));
     assert_eq!(device.poll_action(0, &mut out), Some(Action::OpenTransport));
-    assert_eq!(device.poll_action(0, &mut out), Some(Action::Led(LedPattern::Connecting)));
     assert_eq!(device.poll_action(0, &mut out), None);
     assert_eq!(device.poll_timeout(), Some(30_000));
     assert_eq!(device.poll_action(30_000, &mut out), Some(Action::Close(CloseReason::TransportTimeout)));
@@ -301,6 +327,236 @@ fn devices_with_other_seeds_come_back_at_other_times() {
     assert_ne!(back_at(1), back_at(2));
 }
 
+/// Whatever the server does: the moments of measuring are those of the interval.
+#[test]
+fn measuring_does_not_depend_on_the_connection() {
+    use Server::{Dropping, Forgetful, Mute, Refusing, Unreachable, Well};
+    let expected: Vec<u64> = (0..=300).map(|number| number * 2_000).collect();
+    for server in [Well, Unreachable, Mute, Refusing, Dropping, Forgetful] {
+        let mut world = World::new(|_| {});
+        world.server = server;
+        world.run_until(600_000);
+        assert_eq!(world.sampled, expected, "{server:?}");
+    }
+    let mut world = World::offline(|_| {});
+    world.run_until(600_000);
+    assert_eq!((world.sampled, world.log), (expected, vec![]), "offline");
+}
+
+#[test]
+fn a_reading_is_the_average_of_as_many_samples_as_configured() {
+    let mut device =
+        Device::new(Config { samples_per_reading: 3, ..Config::new("c", TOPIC, 0) }).expect("valid");
+    let mut out = [0; SEND_BYTES_MAX];
+    assert_eq!(device.poll_action(0, &mut out), Some(Action::Sample { samples: 3 }));
+    device.handle_samples(&Samples::new(), 0);
+    assert_eq!(device.waiting(), 0, "nothing measured is no reading");
+    device.handle_samples(&taken(1, 876), 0);
+    assert_eq!(device.waiting(), 1);
+}
+
+#[test]
+fn a_stall_is_followed_by_one_reading_and_not_by_those_it_missed() {
+    let mut world = World::new(|_| {});
+    world.run_until(2_000);
+    world.now_ms = 11_500;
+    world.drain();
+    world.run_until(14_000);
+    assert_eq!(world.sampled, [0, 2_000, 11_500, 12_000, 14_000]);
+}
+
+#[test]
+fn offline_readings_are_kept_and_sent_in_order_when_the_network_comes() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let mut world = World::offline(|config| config.qos = qos);
+        world.device.handle_time(1_764_000_000_000, 0);
+        world.run_until(20_999);
+        assert_eq!((world.device.phase(), world.device.waiting()), (Phase::Offline, 11));
+        world.device.handle_online(20_999);
+        world.run_until(21_300);
+        assert_eq!(world.opened_at(), [20_999], "at once, for the first time");
+        assert_eq!((world.device.delivered(), world.device.waiting()), (11, 0));
+        let payloads: Vec<_> = world.received.iter().map(|(_, payload)| payload.as_str()).collect();
+        let late = |number: u64| {
+            format!(r#"{{"temp": 27.044, "measured_at": {}}}"#, 1_764_000_000_000 + number * 2_000)
+        };
+        let expected: Vec<_> = (0..10).map(late).chain([r#"{"temp": 27.044}"#.to_owned()]).collect();
+        assert_eq!(payloads, expected, "the last one is younger than the interval");
+    }
+}
+
+#[test]
+fn a_backlog_leaves_at_fifty_readings_a_second() {
+    let mut world = World::offline(|_| {});
+    world.run_until(1_000_000);
+    assert_eq!(world.device.waiting(), 501);
+    world.device.handle_online(1_000_000);
+    world.run_until(1_000_999);
+    assert_eq!(world.received.len(), 50);
+}
+
+/// The time may be learnt after the reading was taken, and again, more exactly.
+#[test]
+fn a_late_reading_tells_its_moment_by_the_last_known_time() {
+    let mut world = World::offline(|config| config.interval_ms = 1_000);
+    world.run_until(500);
+    world.device.handle_time(5_000_000, 400);
+    world.device.handle_time(7_000_000, 10_000);
+    world.now_ms = 10_500;
+    world.device.handle_online(10_500);
+    world.drain();
+    assert_eq!(world.received[0].1, r#"{"temp": 27.044, "measured_at": 6990000}"#);
+
+    let mut world = World::offline(|_| {});
+    world.run_until(10_000);
+    world.device.handle_online(10_000);
+    world.drain();
+    assert_eq!(world.received[0].1, r#"{"temp": 27.044}"#, "a time that is unknown is not told");
+}
+
+#[test]
+fn a_reading_that_is_sent_again_late_tells_its_moment() {
+    let mut world = World::new(|_| {});
+    world.device.handle_time(1_764_000_000_000, 0);
+    world.server = Server::Forgetful;
+    world.run_until(9_999);
+    world.server = Server::Well;
+    world.run_until(20_000);
+    let sent: Vec<_> = world.received.iter().filter(|(at_ms, _)| *at_ms > 10_000).collect();
+    assert_eq!(sent[0].1, r#"{"temp": 27.044, "measured_at": 1764000000000}"#);
+    assert_eq!(sent[1].1, r#"{"temp": 27.044, "measured_at": 1764000002000}"#);
+}
+
+#[test]
+fn a_fast_sensor_does_not_tell_the_time_of_every_reading() {
+    let mut world = World::offline(|config| config.interval_ms = 50);
+    world.device.handle_time(1_764_000_000_000, 0);
+    world.run_until(1_000);
+    world.device.handle_online(1_000);
+    world.drain();
+    assert_eq!(world.received[0].1, r#"{"temp": 27.044}"#, "a second is no delay");
+}
+
+#[test]
+fn a_network_that_comes_back_finds_the_devices_spread() {
+    let mut waits: Vec<u64> = (0..50)
+        .map(|seed| {
+            let mut world = World::new(|config| config.seed = seed);
+            world.run_until(5_000);
+            world.device.handle_offline(5_000);
+            world.run_until(100_000);
+            assert_eq!(world.log.last(), Some(&(5_000, CloseReason::Offline.to_string())));
+            world.device.handle_online(100_000);
+            world.run_until(103_000);
+            assert_eq!(world.device.phase(), Phase::Connected);
+            world.opened_at()[1] - 100_000
+        })
+        .collect();
+    waits.sort_unstable();
+    waits.dedup();
+    assert!(waits.iter().all(|wait_ms| (1_000..=2_000).contains(wait_ms)), "{waits:?}");
+    assert!(waits.len() > 40, "{waits:?}");
+}
+
+#[test]
+fn the_network_may_go_and_come_in_every_state() {
+    for server in [Server::Well, Server::Mute, Server::Unreachable] {
+        for offline_at_ms in [0, 500, 1_500, 9_999] {
+            let mut world = World::new(|_| {});
+            world.server = server;
+            world.run_until(offline_at_ms);
+            world.device.handle_offline(offline_at_ms);
+            world.device.handle_offline(offline_at_ms);
+            world.run_until(60_000);
+            assert_eq!(world.device.phase(), Phase::Offline);
+            let opened = world.opened_at().len();
+            world.device.handle_closed(60_000);
+            world.server = Server::Well;
+            world.device.handle_online(60_000);
+            world.device.handle_online(60_000);
+            world.run_until(80_000);
+            assert_eq!(world.opened_at().len(), opened + 1);
+            assert_eq!((world.device.delivered(), world.device.waiting()), (41, 0));
+        }
+    }
+}
+
+#[test]
+fn eight_packets_are_in_flight_and_acknowledgements_come_in_any_order() {
+    let mut world = World::new(|config| config.interval_ms = 500);
+    world.server = Server::Forgetful;
+    world.run_until(5_000);
+    assert_eq!(world.packet_ids, [1, 2, 3, 4, 5, 6, 7, 8]);
+    for id in [5, 2, 8] {
+        world.answer(Packet::PubAck(PacketId::new(id).expect("not zero")));
+    }
+    world.run_until(5_100);
+    assert_eq!(world.packet_ids[8..], [9, 10, 11]);
+    assert_eq!((world.device.delivered(), world.device.waiting()), (3, 8));
+    world.server = Server::Well;
+    world.device.handle_closed(5_100);
+    world.run_until(8_000);
+    assert_eq!(world.packet_ids[11..15], [12, 13, 14, 15], "new identifiers");
+    assert_eq!(world.device.waiting(), 0);
+}
+
+#[test]
+fn more_than_the_ring_holds_drops_the_oldest() {
+    let mut world = World::offline(|_| {});
+    world.device.handle_time(1_764_000_000_000, 0);
+    // 520 readings.
+    world.run_until(1_039_000);
+    assert_eq!((world.device.waiting(), world.device.dropped()), (512, 8));
+    world.device.handle_online(1_039_000);
+    world.run_until(1_060_000);
+    let expected = format!(r#"{{"temp": 27.044, "measured_at": {}}}"#, 1_764_000_000_000_u64 + 8 * 2_000);
+    assert_eq!(world.received[0].1, expected);
+    assert_eq!((world.device.dropped(), world.device.waiting()), (8, 0));
+}
+
+#[test]
+fn the_last_will_is_in_every_connect() {
+    let mut world = World::new(|_| {});
+    world.run_until(0);
+    assert_eq!(world.will, None);
+    let will = Will { topic: "device/pico_w_simple/status", payload: r#"{"online": false}"# };
+    let mut world = World::new(|config| config.will = Some(will));
+    for _ in 0..2 {
+        world.run_until(world.now_ms + 3_000);
+        let expected = (will.topic.to_owned(), will.payload.to_owned(), QoS::AtLeastOnce);
+        assert_eq!(world.will.take(), Some(expected));
+        world.device.handle_closed(world.now_ms);
+    }
+}
+
+#[test]
+fn a_device_behaves_as_its_settings_say() {
+    let settings = Settings {
+        wifi_ssid: "home",
+        wifi_password: "",
+        wifi_country: *b"XX",
+        endpoint_host: "eyot.local",
+        endpoint_port: 8883,
+        client_id: "pico_w_simple",
+        topic: TOPIC,
+        qos: QoS::AtMostOnce,
+        interval_ms: 5_000,
+        keep_alive_s: 30,
+        will: Will::default(),
+        ntp_host: "",
+        server_cas: DerCertificates::default(),
+        certificate: b"",
+        private_key: b"",
+        seed: [0; 32],
+    };
+    let config = Config::from_settings(&settings, 9);
+    assert_eq!((config.client_id, config.topic, config.qos), ("pico_w_simple", TOPIC, QoS::AtMostOnce));
+    assert_eq!((config.interval_ms, config.keep_alive_s, config.seed), (5_000, 30, 9));
+    assert_eq!(config.will, None, "a will without a topic is none");
+    let will = Will { topic: "gone", payload: "bye" };
+    assert_eq!(Config::from_settings(&Settings { will, ..settings }, 9).will, Some(will));
+}
+
 #[test]
 fn stopping_says_goodbye_and_ends() {
     let mut world = World::new(|_| {});
@@ -330,7 +586,10 @@ enum Happens {
     Bytes(Vec<u8>),
     Connected,
     Closed,
-    Reading(u16),
+    Online,
+    Offline,
+    Time(u64),
+    Samples(u8, u16),
     Wait(u64),
     Stop,
 }
@@ -347,7 +606,10 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Happens::Bytes),
         4 => Just(Happens::Connected),
         1 => Just(Happens::Closed),
-        2 => any::<u16>().prop_map(Happens::Reading),
+        2 => Just(Happens::Online),
+        1 => Just(Happens::Offline),
+        1 => any::<u64>().prop_map(Happens::Time),
+        2 => (0..100_u8, any::<u16>()).prop_map(|(count, reading)| Happens::Samples(count, reading)),
         4 => (0..40_000_u64).prop_map(Happens::Wait),
         1 => Just(Happens::Stop),
     ]
@@ -358,11 +620,11 @@ proptest! {
 
     #[test]
     fn whatever_happens_it_comes_to_rest_and_keeps_a_deadline(
-        events in proptest::collection::vec(happens(), 0..60), at_least_once: bool, seed: u64,
+        events in proptest::collection::vec(happens(), 0..60), at_most_once: bool, seed: u64,
     ) {
         let mut config = Config::new("pico_w_simple", TOPIC, seed);
-        if at_least_once {
-            config.qos = QoS::AtLeastOnce;
+        if at_most_once {
+            config.qos = QoS::AtMostOnce;
         }
         let mut device = Device::new(config).expect("a valid configuration");
         let (mut now_ms, mut out) = (0, [0; SEND_BYTES_MAX]);
@@ -371,7 +633,10 @@ proptest! {
                 Happens::Bytes(bytes) => device.handle_bytes(&bytes, now_ms),
                 Happens::Connected => device.handle_transport_connected(now_ms),
                 Happens::Closed => device.handle_closed(now_ms),
-                Happens::Reading(reading) => device.handle_reading(AdcReading::from_16_bits(reading)),
+                Happens::Online => device.handle_online(now_ms),
+                Happens::Offline => device.handle_offline(now_ms),
+                Happens::Time(unix_ms) => device.handle_time(unix_ms, now_ms),
+                Happens::Samples(count, reading) => device.handle_samples(&taken(count, reading), now_ms),
                 Happens::Wait(wait_ms) => now_ms += wait_ms,
                 Happens::Stop => device.handle_stop(),
             }

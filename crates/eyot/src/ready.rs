@@ -25,6 +25,8 @@ pub(crate) struct Ready {
     pub(crate) alpn: Option<SocketAddr>,
     /// Plain MQTT.
     pub(crate) mqtt: Option<SocketAddr>,
+    /// The time over SNTP, on UDP.
+    pub(crate) sntp: Option<SocketAddr>,
     /// Path of the CA certificate, PEM.
     pub(crate) ca: PathBuf,
     /// The console's address.
@@ -71,12 +73,13 @@ mod tests {
             https: None,
             alpn: None,
             mqtt: None,
+            sntp: None,
             ca: "/d/ca/ca.pem".into(),
             console: None,
         };
         assert_eq!(
             serde_json::to_string(&ready).expect("JSON"),
-            r#"{"pid":1,"api":"127.0.0.1:4566","mqtts":"127.0.0.1:8883","https":null,"alpn":null,"mqtt":null,"ca":"/d/ca/ca.pem","console":null}"#
+            r#"{"pid":1,"api":"127.0.0.1:4566","mqtts":"127.0.0.1:8883","https":null,"alpn":null,"mqtt":null,"sntp":null,"ca":"/d/ca/ca.pem","console":null}"#
         );
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join(FILE_NAME);

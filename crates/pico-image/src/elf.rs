@@ -16,6 +16,8 @@ const TYPE_EXECUTABLE: u16 = 2;
 const MACHINE_ARM: u16 = 40;
 /// A segment that is loaded.
 const SEGMENT_LOAD: u32 = 1;
+/// RAM begins here and flash lies below, on both chips [RP2040 2.2] [RP2350 2.2].
+const RAM_ADDRESS: u32 = 0x2000_0000;
 
 /// Why an ELF file is no firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,18 +55,13 @@ pub enum ElfError {
 /// # Errors
 /// The file is damaged, for another machine, or does not fit into the board's flash.
 pub fn firmware_from_elf(elf: &[u8], board: Board) -> Result<Uf2, ElfError> {
-    if elf.len() < HEADER_BYTES || !elf.starts_with(IDENTITY) {
-        return Err(ElfError::NotElf32);
-    }
-    let (kind, machine) = (half(elf, 16)?, half(elf, 18)?);
-    if (kind, machine) != (TYPE_EXECUTABLE, MACHINE_ARM) {
-        return Err(ElfError::NotAnArmProgram { kind, machine });
-    }
     let mut segments = segments(elf)?;
+    // A segment without bytes in the file is memory that the program clears itself.
+    segments.retain(|segment| !segment.bytes.is_empty());
     segments.sort_by_key(|segment| segment.address);
     let mut firmware = Uf2::new(board);
     let mut end = 0;
-    for Segment { address, bytes } in segments {
+    for Segment { address, bytes, .. } in segments {
         if u64::from(address) < end {
             return Err(ElfError::Overlap { address });
         }
@@ -75,14 +72,49 @@ pub fn firmware_from_elf(elf: &[u8], board: Board) -> Result<Uf2, ElfError> {
     Ok(firmware)
 }
 
-/// Bytes of the file that belong at an address.
-struct Segment<'a> {
-    address: u32,
-    bytes: &'a [u8],
+/// How much memory a program takes before it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Bytes of flash.
+    pub flash_bytes: usize,
+    /// Bytes of RAM that are never free: variables and buffers, but no stack.
+    pub static_ram_bytes: usize,
 }
 
-/// What is to be loaded. A segment without bytes in the file is memory that the program clears itself.
+/// How much memory the program in a linker's file takes.
+///
+/// # Errors
+/// The file is damaged, or for another machine.
+pub fn memory_of_elf(elf: &[u8]) -> Result<MemoryUse, ElfError> {
+    let mut memory = MemoryUse { flash_bytes: 0, static_ram_bytes: 0 };
+    for segment in segments(elf)? {
+        memory.flash_bytes += segment.bytes.len();
+        if segment.memory_address >= RAM_ADDRESS {
+            memory.static_ram_bytes += segment.memory_bytes;
+        }
+    }
+    Ok(memory)
+}
+
+/// A part of memory, and the bytes of the file that belong there.
+struct Segment<'a> {
+    /// Where the bytes are stored.
+    address: u32,
+    /// Where they are while the program runs.
+    memory_address: u32,
+    bytes: &'a [u8],
+    memory_bytes: usize,
+}
+
+/// What is to be loaded or cleared.
 fn segments(elf: &[u8]) -> Result<Vec<Segment<'_>>, ElfError> {
+    if elf.len() < HEADER_BYTES || !elf.starts_with(IDENTITY) {
+        return Err(ElfError::NotElf32);
+    }
+    let (kind, machine) = (half(elf, 16)?, half(elf, 18)?);
+    if (kind, machine) != (TYPE_EXECUTABLE, MACHINE_ARM) {
+        return Err(ElfError::NotAnArmProgram { kind, machine });
+    }
     let table = word(elf, 28)? as usize;
     let (size, count) = (usize::from(half(elf, 42)?), usize::from(half(elf, 44)?));
     if size < PROGRAM_HEADER_BYTES && count > 0 {
@@ -94,11 +126,16 @@ fn segments(elf: &[u8]) -> Result<Vec<Segment<'_>>, ElfError> {
         let header =
             elf.get(at..).and_then(|rest| rest.get(..PROGRAM_HEADER_BYTES)).ok_or(ElfError::CutOff)?;
         let (offset, length) = (word(header, 4)? as usize, word(header, 16)? as usize);
-        if word(header, 0)? != SEGMENT_LOAD || length == 0 {
+        if word(header, 0)? != SEGMENT_LOAD {
             continue;
         }
         let bytes = elf.get(offset..).and_then(|rest| rest.get(..length)).ok_or(ElfError::CutOff)?;
-        segments.push(Segment { address: word(header, 12)?, bytes });
+        segments.push(Segment {
+            address: word(header, 12)?,
+            memory_address: word(header, 8)?,
+            bytes,
+            memory_bytes: word(header, 20)? as usize,
+        });
     }
     Ok(segments)
 }
@@ -158,6 +195,16 @@ mod tests {
         assert_eq!(sectors[1].0, 0x1000_1000);
         assert_eq!(sectors[1].1[..0xA0], [2; 0xA0]);
         assert_eq!(sectors[1].1[0xA0..0xA9], [3, 3, 3, 3, 3, 3, 3, 3, 0xFF]);
+    }
+
+    #[test]
+    fn memory_is_counted_where_it_is_used() {
+        let file =
+            elf(&[(0x1000_0000, &[1; 256], 256), (0x1000_10A0, &[3; 8], 8), (0x2000_0100, &[], 90_000)]);
+        // The builder puts everything into RAM while it runs.
+        let expected = MemoryUse { flash_bytes: 264, static_ram_bytes: 90_264 };
+        assert_eq!(memory_of_elf(&file), Ok(expected));
+        assert_eq!(memory_of_elf(b"not an ELF"), Err(ElfError::NotElf32));
     }
 
     #[test]

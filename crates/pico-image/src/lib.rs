@@ -27,7 +27,7 @@ mod uf2;
 
 pub use block::{BLOCK_BYTES, BlockError};
 pub use board::{Board, UnknownBoard};
-pub use elf::{ElfError, firmware_from_elf};
+pub use elf::{ElfError, MemoryUse, firmware_from_elf, memory_of_elf};
 pub use image::{
     FirmwareError, check_firmware, configuration, firmware_bytes, firmware_from_binary, image, partition,
 };

@@ -16,6 +16,9 @@ use crate::wall_clock;
 use super::provision::thing_name;
 
 /// The simulated Pico W alone: its temperature over mutual TLS, to eyot or to AWS
+///
+/// It measures while the server is away, keeps the last 512 readings, and sends them when the server is back; a late one
+/// says when it was measured: {"temp": 27.512, "measured_at": 1764000000000}.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +38,7 @@ pub(super) struct Device {
     /// Time between two readings
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = interval)]
     interval: HumanDuration,
-    /// 0: sent and forgotten, as in the post; 1: kept and sent again until the server has it
+    /// 0: forgotten once it was sent, as in the post; 1: kept and sent again until the server has it
     #[arg(long, value_name = "QOS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     qos: u8,
     /// Stop after so many readings [default: run until Ctrl-C]
@@ -87,8 +90,13 @@ fn tell(happening: Happening, paint: Paint) -> Outcome {
         Happening::Connecting(endpoint) => say!("{time}  connecting to {endpoint}"),
         Happening::Connected => say!("{time}  {}", paint.green("connected")),
         Happening::Published { topic, payload } => say!("{time}  {topic} {payload}"),
-        Happening::Trouble { what, retry_in } => {
-            say!("{time}  {}; next attempt in {}", paint.red(&what), HumanDuration(retry_in))
+        Happening::Trouble { what, retry_in, waiting } => {
+            let kept = match waiting {
+                0 => String::new(),
+                1 => "; 1 reading is kept".to_owned(),
+                many => format!("; {many} readings are kept"),
+            };
+            say!("{time}  {}; next attempt in {}{kept}", paint.red(&what), HumanDuration(retry_in))
         }
     }
 }
@@ -99,8 +107,9 @@ fn tell_json(happening: Happening) -> Outcome {
         Happening::Connecting(endpoint) => json!({ "at": at, "connecting": endpoint.to_string() }),
         Happening::Connected => json!({ "at": at, "connected": true }),
         Happening::Published { topic, payload } => json!({ "at": at, "topic": topic, "published": payload }),
-        Happening::Trouble { what, retry_in } => {
-            json!({ "at": at, "trouble": what, "retryInMs": u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX) })
+        Happening::Trouble { what, retry_in, waiting } => {
+            let retry_in_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
+            json!({ "at": at, "trouble": what, "retryInMs": retry_in_ms, "waiting": waiting })
         }
     })
 }

@@ -19,6 +19,7 @@ use crate::terminal::{Paint, say};
 Examples:
   eyot serve
   eyot serve --lan                        boards of your network may connect
+  eyot serve --lan --sntp-port 123        they may ask for the time, too
   eyot serve --in-memory --api-port 0 --mqtts-port 0 --ready-file ready.json    for tests
   EYOT_DATA_DIR=/srv/eyot eyot serve --advertise iot.example.org")]
 pub(super) struct Serve {
@@ -77,6 +78,9 @@ fn introduce(cloud: &Cloud) -> Outcome {
                 paint.bold("a board    ")
             )?;
         }
+    }
+    if let Some(sntp) = ready.sntp {
+        say!("{} {sntp}  (UDP; this machine's clock)", paint.bold("time, SNTP "))?;
     }
     say!("{} {}", paint.bold("data       "), cloud.data_dir().display())?;
     for note in cloud.notes() {

@@ -24,11 +24,11 @@ pub(crate) struct Simulation {
     pub(crate) identity: Identity,
     /// Where it connects.
     pub(crate) endpoint: Endpoint,
-    /// 0, as in the post, or 1.
+    /// 0, as in the post: forgotten once sent. 1: kept until the server has it.
     pub(crate) qos: QoS,
     /// Time between two readings.
     pub(crate) interval: Duration,
-    /// After so many readings it ends by itself.
+    /// It takes so many readings, and ends by itself when they are delivered.
     pub(crate) count: Option<u64>,
 }
 
@@ -52,6 +52,8 @@ pub(crate) enum Happening {
         what: String,
         /// When it tries again.
         retry_in: Duration,
+        /// Readings that it keeps until then.
+        waiting: usize,
     },
 }
 

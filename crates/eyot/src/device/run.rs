@@ -1,13 +1,15 @@
 //! Carries out what `device-core` decides: sockets, clock and sensor of the simulated Pico W.
 
 use std::io::{self, Read as _, Write as _};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use device_core::{Action, CloseReason, Config, Device, Phase, SEND_BYTES_MAX};
+use device_core::{Action, CloseReason, Config, Device, Phase, SEND_BYTES_MAX, Samples};
 use mqtt_wire::{Packet, decode};
 
 use crate::failure::{Failure, Outcome};
 use crate::serve::Stop;
+use crate::wall_clock;
 
 use super::sensor::Sensor;
 use super::tls::TlsStream;
@@ -25,6 +27,10 @@ pub(super) struct Run<'a> {
     device: Device<'a>,
     sensor: Sensor,
     began: Instant,
+    /// Readings taken, for `--count`.
+    taken: u64,
+    /// The connection that a thread opens: that may take its time, and the sensor is read meanwhile.
+    opening: Option<Receiver<Outcome<TlsStream>>>,
     stream: Option<TlsStream>,
     /// Why the connection is gone, until it is told.
     trouble: Option<String>,
@@ -43,13 +49,17 @@ impl<'a> Run<'a> {
         let mut config = Config::new(&simulation.client_id, &simulation.topic, seed);
         config.interval_ms = u64::try_from(simulation.interval.as_millis()).unwrap_or(u64::MAX);
         config.qos = simulation.qos;
-        let device = Device::new(config)
+        let mut device = Device::new(config)
             .map_err(|error| Failure::new("no device can run like this").because(&error))?;
+        // A host has its network and knows the time: only the server may be away.
+        device.handle_online(0);
         Ok(Self {
             simulation,
             device,
             sensor: Sensor::new(seed),
             began: Instant::now(),
+            taken: 0,
+            opening: None,
             stream: None,
             trouble: None,
             is_connected: false,
@@ -63,9 +73,7 @@ impl<'a> Run<'a> {
         loop {
             while let Some(action) = self.device.poll_action(self.now_ms(), &mut out) {
                 self.carry_out(action, &out)?;
-                if self.simulation.count.is_some_and(|count| self.device.delivered() >= count) {
-                    self.device.handle_stop();
-                }
+                self.stop_at_count();
             }
             self.tell_phase()?;
             if self.device.phase() == Phase::Stopped {
@@ -76,6 +84,14 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.wait(stop);
+            self.stop_at_count();
+        }
+    }
+
+    fn stop_at_count(&mut self) {
+        let gone = self.device.delivered() + self.device.dropped();
+        if self.simulation.count.is_some_and(|count| gone >= count) {
+            self.device.handle_stop();
         }
     }
 
@@ -85,28 +101,45 @@ impl<'a> Run<'a> {
         match action {
             Action::OpenTransport => {
                 (self.tell)(Happening::Connecting(self.simulation.endpoint.clone()))?;
-                match self.simulation.identity.connect(&self.simulation.endpoint) {
-                    Ok(stream) => {
-                        self.stream = Some(stream);
-                        self.device.handle_transport_connected(self.now_ms());
-                    }
-                    Err(failure) => self.lost(failure.on_one_line()),
-                }
+                self.open();
             }
             Action::Send { bytes, .. } => self.send(&out[..bytes])?,
-            Action::Sample => {
-                let reading = self.sensor.read(self.began.elapsed());
-                self.device.handle_reading(reading);
-            }
+            Action::Sample { samples } => self.sample(samples),
             Action::Close(reason) => {
                 self.hang_up();
                 if reason != CloseReason::Stopped {
                     self.trouble = Some(reason.to_string());
                 }
             }
-            Action::Led(_) => {}
         }
         Ok(())
+    }
+
+    fn open(&mut self) {
+        // The host's clock may have been set since the last time.
+        let now_ms = self.now_ms();
+        self.device.handle_time(u64::try_from(wall_clock::now_ms()).unwrap_or(0), now_ms);
+        let (identity, endpoint) = (self.simulation.identity.clone(), self.simulation.endpoint.clone());
+        let (opened, opening) = mpsc::channel();
+        let open = move || {
+            // Nobody waits for it any more when the attempt was given up.
+            let _ = opened.send(identity.connect(&endpoint));
+        };
+        match std::thread::Builder::new().name("open".to_owned()).spawn(open) {
+            Ok(_) => self.opening = Some(opening),
+            Err(error) => self.lost(error.to_string()),
+        }
+    }
+
+    /// What comes after the last reading that is wanted is not measured.
+    fn sample(&mut self, samples: u8) {
+        if self.simulation.count.is_some_and(|count| self.taken >= count) {
+            return;
+        }
+        self.taken += 1;
+        let mut taken = Samples::new();
+        (0..samples).for_each(|_| taken.add(self.sensor.read(self.began.elapsed())));
+        self.device.handle_samples(&taken, self.now_ms());
     }
 
     fn send(&mut self, packet: &[u8]) -> Outcome {
@@ -127,6 +160,18 @@ impl<'a> Run<'a> {
         let until_ms = self.device.poll_timeout().unwrap_or(u64::MAX);
         let left = Duration::from_millis(until_ms.saturating_sub(self.now_ms())).min(LOOK_PAUSE);
         if left.is_zero() {
+            return;
+        }
+        if let Some(opening) = &self.opening {
+            match opening.recv_timeout(left) {
+                Ok(Ok(stream)) => {
+                    (self.stream, self.opening) = (Some(stream), None);
+                    self.device.handle_transport_connected(self.now_ms());
+                }
+                Ok(Err(failure)) => self.lost(failure.on_one_line()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => self.lost("connecting came to no end".to_owned()),
+            }
             return;
         }
         let Some(stream) = &mut self.stream else {
@@ -162,6 +207,7 @@ impl<'a> Run<'a> {
     }
 
     fn hang_up(&mut self) {
+        self.opening = None;
         if let Some(mut stream) = self.stream.take() {
             stream.conn.send_close_notify();
             // The connection is given up either way.
@@ -179,7 +225,8 @@ impl<'a> Run<'a> {
             Phase::Resting { until_ms } => {
                 if let Some(what) = self.trouble.take() {
                     let retry_in = Duration::from_millis(until_ms.saturating_sub(self.now_ms()));
-                    (self.tell)(Happening::Trouble { what, retry_in })?;
+                    let waiting = self.device.waiting();
+                    (self.tell)(Happening::Trouble { what, retry_in, waiting })?;
                 }
             }
             _ => {}

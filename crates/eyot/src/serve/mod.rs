@@ -10,6 +10,7 @@ mod names;
 mod open_files;
 mod own_endpoints;
 mod parts;
+mod sntp;
 mod steady_clock;
 mod stop;
 mod upkeep;
@@ -32,6 +33,7 @@ use home::Home;
 use http::Http;
 use open_files::Shares;
 use parts::Parts;
+use sntp::Sntp;
 use upkeep::Upkeep;
 
 pub(crate) use names::{Machine, Names};
@@ -57,6 +59,7 @@ pub(crate) struct Cloud {
     broker: Arc<Broker>,
     http: Http,
     upkeep: Upkeep,
+    sntp: Option<Sntp>,
     ready: Ready,
     ready_files: Vec<PathBuf>,
     names: Names,
@@ -75,6 +78,8 @@ impl Cloud {
         let limits = limits_of(settings.limits);
         let parts = Parts::open(&settings, &limits, &names, &home)?;
         let broker = Arc::new(start_broker(&settings, &limits, shares, &parts, ports, &mut notes)?);
+        let sntp = settings.sntp_port.map(|port| Sntp::start(SocketAddr::new(settings.device_host(), port)));
+        let sntp = sntp.transpose()?;
 
         let api = listener.local_addr().context(|| "the API's listener has no address".to_owned())?;
         let ready = Ready {
@@ -84,6 +89,7 @@ impl Cloud {
             https: None,
             alpn: None,
             mqtt: None,
+            sntp: sntp.as_ref().map(Sntp::address),
             ca: parts.authority.ca_path().unwrap_or_default(),
             console: None,
         };
@@ -96,7 +102,7 @@ impl Cloud {
 
         let ready_files: Vec<PathBuf> =
             [Some(home.dir().join(ready::FILE_NAME)), settings.ready_file].into_iter().flatten().collect();
-        let cloud = Self { home, parts, broker, http, upkeep, ready, ready_files, names, notes };
+        let cloud = Self { home, parts, broker, http, upkeep, sntp, ready, ready_files, names, notes };
         for path in &cloud.ready_files {
             if let Err(error) = cloud.ready.write(path) {
                 if *path == cloud.home.dir().join(ready::FILE_NAME) && store::disk::is_shortage(&error) {
@@ -155,6 +161,9 @@ impl Cloud {
             self.ready.remove(path);
         }
         self.upkeep.end();
+        if let Some(sntp) = self.sntp {
+            sntp.end();
+        }
         self.http.drain(DRAIN_DEADLINE);
         self.broker.drain(DRAIN_DEADLINE);
         self.parts.close();
@@ -183,6 +192,8 @@ fn start_broker(
         config.loops = settings.loops();
         config.limits = limits.clone();
         config.connections_max = shares.devices;
+        config.tls_versions = settings.tls_versions();
+        config.connect_deadline = settings.connect_timeout.0;
         Broker::start(config, parts.for_broker())
     };
     let wanted = settings.mqtts_port;

@@ -135,7 +135,7 @@ struct Behaviour {
     /// Where readings go [default: $aws/rules/telemetry/THING, as in the post]
     #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
     topic: Option<String>,
-    /// 1: a reading is kept and sent again until the server has it; 0: sent and forgotten, as in the post
+    /// 1: kept and sent again until the server has it; 0: sent and forgotten, as in the post
     #[arg(long, value_name = "QOS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     qos: u8,
     /// Time between two readings, 100ms to 1d
