@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use pico_image::Board;
 
-use crate::shell::{self, Failure, Outcome};
+use crate::shell::{self, Failure, Outcome, cargo};
 use crate::tools;
 
-pub(crate) use build::{Radio, build};
+pub(crate) use build::{Built, Radio, build};
 
 /// Options of `cargo xtask firmware`.
 #[derive(clap::Args)]
@@ -28,18 +28,33 @@ pub(crate) fn folder() -> PathBuf {
     shell::target_dir().join("firmware")
 }
 
+/// Installs what is missing, and builds what people put onto boards.
+fn build_all() -> Outcome<Vec<(Board, Built)>> {
+    tools::firmware_packages(&Board::ALL.map(build::rust_target))?;
+    Board::ALL.into_iter().map(|board| Ok((board, build(board, Radio::Real)?))).collect()
+}
+
+/// What the tests need: firmware of all boards within its budget, one without the radio's own firmware, the emulator.
+pub(crate) fn for_tests() -> Outcome {
+    run(&Options { build_only: true })?;
+    build(Board::PicoW, Radio::Dummy)?;
+    tools::emulator().map(drop)
+}
+
 /// Builds and measures.
 pub(crate) fn run(options: &Options) -> Outcome {
     let budgets = budget::read()?;
-    tools::firmware_packages(&Board::ALL.map(build::rust_target))?;
+    let built = build_all()?;
     let mut findings = Vec::new();
-    for board in Board::ALL {
-        let built = build(board, Radio::Real)?;
-        println!("{}: {}", board.name(), built.uf2.display());
-        findings.extend(budgets.judge_sizes(board, built.memory));
+    for (board, Built { uf2, memory }) in &built {
+        println!("{}: {}", board.name(), uf2.display());
+        findings.extend(budgets.judge_sizes(*board, *memory));
     }
     if !options.build_only {
-        findings.extend(budgets.judge_measured(&measure::handshakes()?));
+        let measured = measure::handshakes()?;
+        for (_, Built { memory, .. }) in built.iter().filter(|(board, _)| *board == Board::PicoW) {
+            findings.extend(budgets.judge_measured(*memory, &measured));
+        }
     }
     println!("\n{:<42} {:>12} {:>12}", "", "measured", "budget");
     for finding in &findings {
@@ -49,4 +64,18 @@ pub(crate) fn run(options: &Options) -> Outcome {
         None => Ok(()),
         Some(over) => Err(Failure::new(format!("over its budget in firmware/budgets.toml: {}", over.what))),
     }
+}
+
+/// Format, lints and licences of the firmware, which is a workspace of its own.
+pub(crate) fn lint() -> Outcome {
+    let manifest = ["--manifest-path", "firmware/pico-w/Cargo.toml"];
+    shell::run(cargo(&["fmt", "--check"]).args(manifest))?;
+    for board in Board::ALL {
+        let features = format!("{},dummy-radio-firmware", board.name());
+        let mut clippy = cargo(&["clippy", "--release", "--locked"]);
+        clippy.args(manifest).args(["--target", build::rust_target(board), "--features", &features]);
+        clippy.arg("--target-dir").arg(shell::target_dir()).args(["--", "-D", "warnings"]);
+        shell::run(&mut clippy)?;
+    }
+    Ok(())
 }

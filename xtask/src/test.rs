@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, Failure, Outcome, cargo};
 use crate::tools::{self, Venv};
-use crate::{check_deps, codegen, evidence, fuzz};
+use crate::{check_deps, codegen, evidence, firmware, fuzz};
 
 /// Seeds of the power-cut simulation in the long tier; the short tier's 50 are the tests' own default.
 const FULL_SEEDS: &str = "1000";
@@ -43,7 +43,7 @@ type Step = (&'static str, fn(&Options) -> Outcome);
 /// The one step that only the long tier has.
 const FUZZ: &str = "fuzz";
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 13] = [
     ("fmt", |_| shell::run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("check-deps", |_| check_deps::run()),
     ("tools", tools),
@@ -62,6 +62,9 @@ const STEPS: [Step; 10] = [
     }),
     ("unit", unit_tests),
     (FUZZ, |_| fuzz::check_and_run()),
+    ("firmware", |_| firmware::for_tests()),
+    ("fw-lints", |_| firmware::lint()),
+    ("emulator", |_| shell::run(Command::new("npm").args(["test", "--silent", "--prefix", "emulator"]))),
     ("build", |_| shell::run(&mut cargo(&["build", "--release", "--locked", "-p", "eyot"]))),
     ("blackbox", black_box_tests),
 ];
@@ -153,6 +156,7 @@ fn black_box_tests(options: &Options) -> Outcome {
         .args(["-m", "pytest", "tests", "-p", "no:cacheprovider"])
         .args(&options.pytest)
         .env("EYOT_BINARY", shell::target_dir().join("release/eyot"))
+        .env("EYOT_FIRMWARE", firmware::folder())
         .env("EYOT_VENV", venv.program(""))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     if options.full {

@@ -8,6 +8,9 @@ use core::fmt::Write as _;
 use mqtt_wire::topic::TopicNameError;
 use mqtt_wire::{QoS, TopicName};
 
+/// Readings of the converter whose average is one temperature, unless told otherwise: its noise is a step or two.
+pub const SAMPLES_PER_READING: u8 = 16;
+
 /// Longest client identifier [AWS General Reference].
 pub const CLIENT_ID_BYTES_MAX: usize = 128;
 
@@ -106,7 +109,7 @@ impl<'a> Config<'a> {
             topic,
             qos: QoS::AtLeastOnce,
             interval_ms: 2_000,
-            samples_per_reading: 16,
+            samples_per_reading: SAMPLES_PER_READING,
             will: None,
             keep_alive_s: 60,
             deadlines: Deadlines::default(),

@@ -2,16 +2,18 @@
 
 use device_core::settings::Settings;
 use device_core::{
-    Action, CloseReason, Config, ConfigError, Device, LedPattern, PacketKind, Phase, SEND_BYTES_MAX,
+    Action, CloseReason, Config, ConfigError, Deadlines, Device, LedPattern, PacketKind, Phase,
+    SEND_BYTES_MAX,
 };
-use embassy_futures::select::{Either3, select3};
+use embassy_executor::SendSpawner;
+use embassy_futures::select::{Either3, Either4, select3, select4};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use static_cell::StaticCell;
 
 use crate::board::SensorPins;
 use crate::clock::{self, now_ms};
 use crate::network::{self, STATUS, Status};
-use crate::sensor::Sensor;
+use crate::sensor::{self, MEASURED, Sensor};
 use crate::tls::{Client, Connection, Fault, TlsFailure};
 use crate::tunnel::Tunnel;
 use crate::{entropy, memory, progress};
@@ -29,7 +31,7 @@ const READ_BYTES: usize = 128;
 
 /// Runs forever.
 #[embassy_executor::task]
-pub(crate) async fn run(settings: &'static Settings<'static>, pins: SensorPins) -> ! {
+pub(crate) async fn run(settings: &'static Settings<'static>, pins: SensorPins, network: SendSpawner) -> ! {
     progress::promise(OPEN_MAX);
     let mut sensor = Sensor::new(pins);
     let mut generator = entropy::generator(&mut sensor, settings);
@@ -44,7 +46,8 @@ pub(crate) async fn run(settings: &'static Settings<'static>, pins: SensorPins) 
         Err(reason) => stay_unusable(&reason).await,
     };
     log::info!("device: `{}` publishes to {}", settings.client_id, settings.topic);
-    App { settings, sensor, device }.run(client).await
+    network.spawn(sensor::measure(sensor, settings.interval_ms).expect("spawned once"));
+    App { settings, device }.run(client).await
 }
 
 /// A function of its own, so that the room for moving the ring is on the stack only now.
@@ -69,7 +72,6 @@ async fn stay_unusable(reason: &dyn core::fmt::Display) -> ! {
 
 struct App {
     settings: &'static Settings<'static>,
-    sensor: Sensor,
     device: &'static mut Device<'static>,
 }
 
@@ -92,12 +94,14 @@ impl App {
             self.begin_turn();
             match self.device.poll_action(now_ms(), &mut out) {
                 Some(Action::OpenTransport) => return,
-                Some(Action::Sample { samples }) => self.sample(samples).await,
-                // There is no connection to send on or to close.
-                Some(Action::Send { .. }) => {}
+                // The sensor measures by itself. There is no connection to send on.
+                Some(Action::Sample { .. } | Action::Send { .. }) => {}
                 Some(Action::Close(reason)) => log::warn!("mqtt: {reason}"),
                 None => {
-                    embassy_futures::select::select(self.rest(), self.status()).await;
+                    let measured = MEASURED.ready_to_receive();
+                    if let Either3::Second(status) = select3(self.rest(), STATUS.wait(), measured).await {
+                        handle_status(self.device, status);
+                    }
                 }
             }
         }
@@ -108,10 +112,8 @@ impl App {
         network::show(LedPattern::Connecting);
         log::info!("tcp: connecting to {host}:{port}");
         progress::promise(OPEN_MAX);
-        let deadline_ms = self.device.poll_timeout().unwrap_or(now_ms());
-        let deadline = Instant::from_millis(deadline_ms);
         let begun_ms = now_ms();
-        let opened = embassy_time::with_deadline(deadline, async {
+        let opened = with_timeout(Duration::from_millis(Deadlines::default().transport_ms), async {
             let tunnel = Tunnel::open(host, port).await.map_err(|error| {
                 log::warn!("tcp: {error}");
             })?;
@@ -140,7 +142,7 @@ impl App {
                 network::show(LedPattern::Off);
             }
             match self.device.poll_action(now_ms(), &mut out) {
-                Some(Action::Sample { samples }) => self.sample(samples).await,
+                Some(Action::Sample { .. }) => {}
                 Some(Action::Send { bytes, kind }) => {
                     if !write(&mut connection, &out[..bytes]).await {
                         self.device.handle_closed(now_ms());
@@ -163,23 +165,34 @@ impl App {
                     // The device believes that there is no connection, so there is none.
                     return;
                 }
-                None => match select3(connection.read(&mut read), self.rest(), STATUS.wait()).await {
-                    Either3::First(Ok(0)) => {
-                        log::warn!("mqtt: the server hung up");
-                        if !was_connected {
+                None => match select4(
+                    connection.read(&mut read),
+                    self.rest(),
+                    STATUS.wait(),
+                    MEASURED.ready_to_receive(),
+                )
+                .await
+                {
+                    Either4::First(Ok(0)) => {
+                        if was_connected {
+                            log::warn!("mqtt: the server hung up");
+                        } else {
+                            log::warn!(
+                                "mqtt: the server hung up before it accepted this board; its log says why"
+                            );
                             network::show(LedPattern::Refused);
                         }
                         self.device.handle_closed(now_ms());
                         return;
                     }
-                    Either3::First(Ok(bytes)) => self.device.handle_bytes(&read[..bytes], now_ms()),
-                    Either3::First(Err(failure)) => {
+                    Either4::First(Ok(bytes)) => self.device.handle_bytes(&read[..bytes], now_ms()),
+                    Either4::First(Err(failure)) => {
                         tell(&failure);
                         self.device.handle_closed(now_ms());
                         return;
                     }
-                    Either3::Second(()) => {}
-                    Either3::Third(status) => handle_status(self.device, status),
+                    Either4::Second(()) | Either4::Fourth(()) => {}
+                    Either4::Third(status) => handle_status(self.device, status),
                 },
             }
         }
@@ -190,11 +203,9 @@ impl App {
         if let Some(unix_ms) = clock::unix_ms() {
             self.device.handle_time(unix_ms, now_ms());
         }
-    }
-
-    async fn sample(&mut self, samples: u8) {
-        let samples = self.sensor.read(samples).await;
-        self.device.handle_samples(&samples, now_ms());
+        while let Ok((samples, measured_at_ms)) = MEASURED.try_receive() {
+            self.device.handle_samples(&samples, measured_at_ms);
+        }
     }
 
     /// Until the device is due, or it is time for the next promise.
@@ -202,11 +213,6 @@ impl App {
         let latest = Instant::now() + REST_MAX;
         let due = self.device.poll_timeout().map_or(latest, Instant::from_millis);
         Timer::at(due.min(latest))
-    }
-
-    async fn status(&mut self) {
-        let status = STATUS.wait().await;
-        handle_status(self.device, status);
     }
 }
 

@@ -70,7 +70,7 @@ fn main() -> ! {
 
     static THREAD_EXECUTOR: StaticCell<Executor> = StaticCell::new();
     THREAD_EXECUTOR.init(Executor::new()).run(|spawner| match settings {
-        Ok(settings) => spawner.spawn(app::run(settings, board.sensor).expect("spawned once")),
+        Ok(settings) => spawner.spawn(app::run(settings, board.sensor, network).expect("spawned once")),
         Err(error) => spawner.spawn(configuration::complain(error).expect("spawned once")),
     })
 }

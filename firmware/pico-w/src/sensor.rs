@@ -1,9 +1,38 @@
-//! The temperature sensor in the chip.
+//! The temperature sensor in the chip, read in the interrupt executor: a handshake that computes for seconds in thread
+//! mode leaves no gap in the readings.
 
-use device_core::{AdcReading, Samples};
+use device_core::settings::INTERVAL_MS_MIN;
+use device_core::{AdcReading, SAMPLES_PER_READING, Samples};
 use embassy_rp::adc::{Adc, Async, Channel, Config};
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::channel;
+use embassy_time::{Duration, Ticker};
 
 use crate::board::{Irqs, SensorPins};
+use crate::clock::now_ms;
+
+/// Readings that wait while thread mode computes: at the shortest interval those of an RSA key's 8 s.
+const WAITING_MAX: usize = 80;
+const _: () = assert!(WAITING_MAX * INTERVAL_MS_MIN as usize >= 8_000);
+
+/// What was measured, and when.
+pub(crate) type Measured = (Samples, u64);
+
+/// The readings, oldest first. One that finds no room is lost, as when the ring is full.
+pub(crate) static MEASURED: channel::Channel<CriticalSectionRawMutex, Measured, WAITING_MAX> =
+    channel::Channel::new();
+
+/// Measures on a fixed grid of time, forever.
+#[embassy_executor::task]
+pub(crate) async fn measure(mut sensor: Sensor, interval_ms: u32) -> ! {
+    let mut ticker = Ticker::every(Duration::from_millis(interval_ms.into()));
+    loop {
+        let measured_at_ms = now_ms();
+        let samples = sensor.read(SAMPLES_PER_READING).await;
+        let _ = MEASURED.try_send((samples, measured_at_ms));
+        ticker.next().await;
+    }
+}
 
 /// The sensor and its converter.
 pub(crate) struct Sensor {
@@ -20,7 +49,7 @@ impl Sensor {
     }
 
     /// Reads it several times. A conversion that fails is left out.
-    pub(crate) async fn read(&mut self, times: u8) -> Samples {
+    async fn read(&mut self, times: u8) -> Samples {
         let mut samples = Samples::new();
         for _ in 0..times {
             if let Ok(reading) = self.adc.read(&mut self.channel).await {
