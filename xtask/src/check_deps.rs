@@ -22,13 +22,14 @@ enum Layer {
 }
 
 /// Which crate stands where. A new crate must be named here.
-const LAYERS: [(&str, Layer); 18] = [
+const LAYERS: [(&str, Layer); 19] = [
     ("mqtt-wire", Layer::Pure),
     ("device-core", Layer::Pure),
     ("mqtt-session", Layer::Pure),
     ("iot-policy", Layer::Pure),
     ("iot-shadow", Layer::Pure),
     ("iot-sql", Layer::Pure),
+    ("pico-image", Layer::Pure),
     ("store", Layer::State),
     ("pki", Layer::State),
     ("registry", Layer::State),

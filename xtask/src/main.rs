@@ -1,11 +1,13 @@
-//! The project's own chores: `cargo xtask test`, `fuzz`, `bench`, `check-deps`, `codegen`.
+//! The project's own chores: `cargo xtask test`, `firmware`, `emulate`, `fuzz`, `bench`, `check-deps`, `codegen`.
 //!
 //! One module per chore; [`shell`] runs the programs they need and [`tools`] installs what is missing.
 
 mod bench;
 mod check_deps;
 mod codegen;
+mod emulate;
 mod evidence;
+mod firmware;
 mod fuzz;
 mod shell;
 mod test;
@@ -27,6 +29,10 @@ struct Arguments {
 enum Chore {
     /// Everything a change must pass: format, lints, licences, layers, unit tests, black-box tests.
     Test(test::Options),
+    /// Builds the boards' firmware, measures it in the emulated board, and holds it to firmware/budgets.toml.
+    Firmware(firmware::Options),
+    /// The whole journey with an emulated Pico W that runs the real firmware.
+    Emulate(emulate::Options),
     /// Looks for inputs that break what reads foreign bytes, guided by coverage.
     Fuzz(fuzz::Options),
     /// What the parts of a message's way cost, beside a floor.
@@ -39,6 +45,8 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test(options) => test::run(&options),
+        Chore::Firmware(options) => firmware::run(&options),
+        Chore::Emulate(options) => emulate::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::CheckDeps => check_deps::run(),

@@ -24,6 +24,11 @@ const FOR_BLACK_BOX: [Package; 6] = [
 /// What fuzzing needs: libFuzzer is C++, compiled when the targets are built.
 const FOR_FUZZING: [Package; 1] = [("c++", "--version", "g++")];
 
+/// What the firmware's TLS library needs: it is C, configured and compiled when the firmware is built, and its bindings
+/// are made by libclang, which comes with clang.
+const FOR_FIRMWARE: [Package; 3] =
+    [("clang", "--version", "clang"), ("cmake", "--version", "cmake"), ("ninja", "--version", "ninja-build")];
+
 /// Installs what the black-box tests need and is missing.
 pub(crate) fn debian_packages() -> Outcome {
     install("the black-box tests need", &FOR_BLACK_BOX)
@@ -32,6 +37,42 @@ pub(crate) fn debian_packages() -> Outcome {
 /// Installs what fuzzing needs and is missing.
 pub(crate) fn fuzzing_packages() -> Outcome {
     install("fuzzing needs", &FOR_FUZZING)
+}
+
+/// Installs what building the firmware needs and is missing: programs, and the processors' standard libraries.
+pub(crate) fn firmware_packages(rust_targets: &[&str]) -> Outcome {
+    install("the firmware needs", &FOR_FIRMWARE)?;
+    let installed =
+        shell::output(Command::new("rustup").args(["target", "list", "--installed"])).map_err(|error| {
+            Failure::new(format!("{error}\n    (the firmware is built with rustup's toolchain)"))
+        })?;
+    for target in rust_targets {
+        if !installed.lines().any(|line| line == *target) {
+            shell::run(Command::new("rustup").args(["target", "add", target]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds the emulator in its folder: TypeScript, with the packages that its lock file names.
+pub(crate) fn emulator() -> Outcome<PathBuf> {
+    let folder = shell::root().join("emulator");
+    if !shell::answers(Path::new("npm"), "--version") {
+        return Err(Failure::new(
+            "the emulator needs Node.js 20 and npm; on Debian or Ubuntu: sudo apt-get install nodejs npm",
+        ));
+    }
+    let wanted = read(&folder.join("package-lock.json"))?;
+    let stamp = folder.join("node_modules/.installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        println!("emulator's packages: up to date");
+    } else {
+        shell::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--prefix"]).arg(&folder))?;
+        std::fs::write(&stamp, &wanted)
+            .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", stamp.display())))?;
+    }
+    shell::run(Command::new("npm").args(["run", "--silent", "build", "--prefix"]).arg(&folder))?;
+    Ok(folder.join("dist/src/main.js"))
 }
 
 fn install(who_needs: &str, wanted: &[Package]) -> Outcome {

@@ -46,7 +46,7 @@ impl Broker {
     /// [`StartError`]; nothing runs then.
     pub fn start(config: BrokerConfig, parts: Parts) -> Result<Self, StartError> {
         let identities = Arc::new(Identities::new(&parts.identities)?);
-        let tls = Tls::new(Arc::clone(&identities))?;
+        let tls = Tls::new(Arc::clone(&identities), config.tls_versions)?;
         let listen_error = |source| StartError::Listen { address: config.mqtts, source };
         let listener = listener::listen(config.mqtts).map_err(listen_error)?;
         let mqtts_addr = listener.local_addr().map_err(listen_error)?;

@@ -14,6 +14,18 @@ use store::Store;
 /// A Pico W signs with its RSA key for seven seconds, and a slow one on bad Wi-Fi must still get in.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Which TLS versions devices may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// Both.
+    #[default]
+    Tls13And12,
+    /// Only 1.3.
+    Tls13,
+    /// Only 1.2.
+    Tls12,
+}
+
 /// Settings of a broker.
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
@@ -23,6 +35,8 @@ pub struct BrokerConfig {
     pub loops: usize,
     /// What clients may do. Defaults to AWS's quotas.
     pub limits: Limits,
+    /// TLS versions that devices may use. Defaults to 1.2 and 1.3.
+    pub tls_versions: TlsVersions,
     /// Time for TLS and CONNECT together. Defaults to [`CONNECT_DEADLINE`].
     pub connect_deadline: Duration,
     /// Connections in all, finished or not: at most what file descriptors are left for them. Defaults to no bound.
@@ -41,6 +55,7 @@ impl BrokerConfig {
             mqtts,
             loops: (cores / 2).max(1),
             limits: Limits::aws(),
+            tls_versions: TlsVersions::default(),
             connect_deadline: CONNECT_DEADLINE,
             connections_max: usize::MAX,
             unfinished_max: UNFINISHED_MAX,

@@ -38,6 +38,6 @@ mod transport;
 pub use admission::{UNFINISHED_MAX, UNFINISHED_PER_ADDRESS_MAX};
 pub use broker::Broker;
 pub use completion::Settled;
-pub use config::{BrokerConfig, CONNECT_DEADLINE, Parts, StartError};
+pub use config::{BrokerConfig, CONNECT_DEADLINE, Parts, StartError, TlsVersions};
 pub use counters::Counters;
 pub use publication::{Publish, PublishError, Published, Source};

@@ -52,6 +52,7 @@ extern crate std;
 mod action;
 mod average;
 mod backoff;
+pub mod calendar;
 mod clock;
 mod config;
 mod device;
@@ -79,6 +80,7 @@ pub use config::{
 pub use device::{Device, INFLIGHT_MAX, Phase};
 pub use dhcp_inform::{INFORM_PACKET_BYTES, Inform};
 pub use lamp::{Lamp, LedPattern};
+pub use mqtt_wire::PacketKind;
 pub use payload::{PAYLOAD_BYTES_MAX, write_payload};
 pub use progress::Progress;
 pub use ring::{READINGS_MAX, Reading, Ring};

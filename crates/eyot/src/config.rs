@@ -6,12 +6,16 @@
 //! flags and variables, by serde from the file), its text in `--help`, and the field of [`Settings`].
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
+use broker::TlsVersions;
 use serde::Deserialize;
 
 use crate::directory;
+use crate::duration::HumanDuration;
 use crate::failure::{Context as _, Failure, Outcome};
 
 /// The file of settings in the data directory.
@@ -88,6 +92,11 @@ settings! {
         lan: bool = "false", "lan", "EYOT_LAN", "BOOL",
             "Let devices of the network in: device-host 0.0.0.0, this host's addresses and HOSTNAME.local in the server certificate",
             [num_args = 0..=1, require_equals = true, default_missing_value = "true"];
+        tls_policy: TlsPolicy = "IoTSecurityPolicy_TLS13_1_2_2022_10", "tls-policy", "EYOT_TLS_POLICY", "NAME",
+            "TLS versions that devices may use, by AWS's names of security policies",
+            [value_enum];
+        connect_timeout: HumanDuration = "30s", "connect-timeout", "EYOT_CONNECT_TIMEOUT", "DURATION",
+            "Time that a device has for the TLS handshake and CONNECT; an emulated board that shares a busy processor needs minutes";
         account_id: AccountId = "000000000000", "account-id", "EYOT_ACCOUNT_ID", "DIGITS",
             "The account in ARNs";
         limits: LimitsProfile = "aws", "limits", "EYOT_LIMITS", "PROFILE",
@@ -116,6 +125,9 @@ settings! {
 
 /// More event loops than any machine of today has processors: a slip of the finger, not a wish.
 const LOOPS_MAX: i64 = 1024;
+
+/// Times that a device may have to connect: a Pico W signs with its RSA key for seven seconds.
+const CONNECT_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_mins(10);
 
 /// An account id: twelve digits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -181,7 +193,43 @@ macro_rules! try_from_string {
         }
     )* };
 }
-try_from_string!(AccountId, Region, Host, LimitsProfile);
+impl TryFrom<String> for HumanDuration {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map_err(|error: crate::duration::DurationError| error.to_string())
+    }
+}
+try_from_string!(AccountId, Region, Host, LimitsProfile, TlsPolicy);
+
+/// Which TLS versions devices may use [AWS iot transport-security].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(try_from = "String")]
+pub(crate) enum TlsPolicy {
+    /// TLS 1.2 and 1.3
+    #[value(name = "IoTSecurityPolicy_TLS13_1_2_2022_10")]
+    Tls13And12,
+    /// TLS 1.3 only
+    #[value(name = "IoTSecurityPolicy_TLS13_1_3_2022_10")]
+    Tls13,
+    /// TLS 1.2 only
+    #[value(name = "IoTSecurityPolicy_TLS12_1_2_2022_10")]
+    Tls12,
+}
+
+impl FromStr for TlsPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        <Self as clap::ValueEnum>::from_str(text, false).map_err(|_| {
+            let names: Vec<_> = <Self as clap::ValueEnum>::value_variants()
+                .iter()
+                .filter_map(clap::ValueEnum::to_possible_value)
+                .map(|value| value.get_name().to_owned())
+                .collect();
+            format!("`{text}` is no security policy: use {}", names.join(", "))
+        })
+    }
+}
 
 /// Whose limits hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -229,6 +277,14 @@ impl Settings {
                 .why("neither XDG_DATA_HOME nor HOME is set")
                 .advice("name one with --data-dir DIR, or use --in-memory"));
         }
+        if !CONNECT_TIMEOUTS.contains(&self.connect_timeout.0) {
+            return Err(Failure::new(format!(
+                "a connect-timeout of {} cannot be used",
+                self.connect_timeout
+            ))
+            .why("less keeps boards with RSA keys out, and more lets strangers hold connections")
+            .advice("choose between 10s and 10m"));
+        }
         if !self.api_host.0.is_loopback() {
             return Err(Failure::new(format!("the API cannot listen on {}", self.api_host.0))
                 .why("beyond this machine it needs access keys and HTTPS, which this version does not have yet")
@@ -247,6 +303,15 @@ impl Settings {
     /// The region of this server.
     pub(crate) fn region(&self) -> String {
         self.region.as_ref().map_or_else(default_region, |region| region.0.clone())
+    }
+
+    /// TLS versions that devices may use.
+    pub(crate) const fn tls_versions(&self) -> TlsVersions {
+        match self.tls_policy {
+            TlsPolicy::Tls13And12 => TlsVersions::Tls13And12,
+            TlsPolicy::Tls13 => TlsVersions::Tls13,
+            TlsPolicy::Tls12 => TlsVersions::Tls12,
+        }
     }
 
     /// How many event loops carry connections.

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// A duration from a command line or a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct HumanDuration(pub(crate) Duration);
 
 /// Why a text is no duration.

@@ -4,6 +4,7 @@
 //! - [`serve`]: parts → run → drain.
 //! - [`client`]: the AWS API from the outside, which `provision`, `demo` and `logs tail` use: against eyot and AWS alike.
 //! - [`device`]: the simulated Pico W. [`provision`]: what a device needs, made through the API.
+//! - [`pico`]: images for boards, and boards that wait for one.
 
 mod cli;
 mod client;
@@ -13,6 +14,7 @@ mod directory;
 mod duration;
 mod failure;
 mod logging;
+mod pico;
 mod provision;
 mod ready;
 mod serve;

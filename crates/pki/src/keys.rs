@@ -91,7 +91,15 @@ pub fn key_pem_to_der(text: &str) -> Result<Vec<u8>, ReadError> {
 /// # Errors
 /// As [`key_pem_to_der`] and [`crate::parse_certificate`].
 pub fn key_matches_certificate(key_pem: &str, certificate: &[u8]) -> Result<bool, ReadError> {
-    let key = KeyPair::try_from(key_pem_to_der(key_pem)?).map_err(|_| ReadError::NotAPrivateKey)?;
+    key_der_matches_certificate(&key_pem_to_der(key_pem)?, certificate)
+}
+
+/// Whether the private key (DER: PKCS#1, SEC 1 or PKCS#8) belongs to the certificate (PEM or DER).
+///
+/// # Errors
+/// [`ReadError::NotAPrivateKey`], and as [`crate::parse_certificate`].
+pub fn key_der_matches_certificate(key_der: &[u8], certificate: &[u8]) -> Result<bool, ReadError> {
+    let key = KeyPair::try_from(key_der).map_err(|_| ReadError::NotAPrivateKey)?;
     let certificate = crate::parse_certificate(certificate)?;
     Ok(certificate.spki_der() == key.subject_public_key_info())
 }

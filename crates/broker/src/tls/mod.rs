@@ -9,9 +9,11 @@ mod verifier;
 
 pub(crate) use identities::Identities;
 
+use crate::TlsVersions;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::NoServerSessionStorage;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
 use std::sync::Arc;
 
 /// Plaintext and ciphertext that rustls may hold for one connection, in bytes, each.
@@ -29,11 +31,11 @@ const TLS13_TICKETS: usize = 1;
 pub(crate) struct Tls(Arc<ServerConfig>);
 
 impl Tls {
-    pub(crate) fn new(identities: Arc<Identities>) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(identities: Arc<Identities>, versions: TlsVersions) -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = Arc::new(verifier::PossessionVerifier::new(&provider));
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(versions.supported())?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(identities);
         // Tickets are sealed, not stored: resumption costs no memory here, and 20 µs instead of 100 in TLS 1.2.
@@ -48,6 +50,17 @@ impl Tls {
         let mut connection = ServerConnection::new(Arc::clone(&self.0))?;
         connection.set_buffer_limit(Some(TLS_BUFFER_BYTES_MAX));
         Ok(connection)
+    }
+}
+
+impl TlsVersions {
+    fn supported(self) -> &'static [&'static SupportedProtocolVersion] {
+        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        match self {
+            Self::Tls13And12 => &BOTH,
+            Self::Tls13 => &BOTH[..1],
+            Self::Tls12 => &BOTH[1..],
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod doctor;
 mod keys;
 mod logs;
 mod not_yet;
+mod pico;
 mod policy;
 mod provision;
 mod serve;
@@ -32,6 +33,7 @@ Examples:
   eyot demo                             the whole journey here, with a simulated Pico W
   eyot serve                            the cloud, for the AWS CLI, SDKs and devices
   eyot provision pico_w_simple          thing, keys, certificate, policy for a device
+  eyot pico image --help                one file for a Pico W: firmware and its configuration
   eyot logs tail iot-core-telemetry --follow
 
 `eyot COMMAND --help` says more, with examples."
@@ -60,6 +62,8 @@ enum Command {
     Provision(provision::Provision),
     Device(device::Device),
     #[command(subcommand)]
+    Pico(pico::Pico),
+    #[command(subcommand)]
     Logs(logs::Logs),
     #[command(subcommand)]
     Sql(sql::Sql),
@@ -74,9 +78,6 @@ enum Command {
     /// Keys for an API on the network: to come
     #[command(hide = true)]
     AccessKey(not_yet::LaterCommand),
-    /// Firmware for the Pico W: to come
-    #[command(hide = true)]
-    Pico(not_yet::LaterCommand),
 }
 
 /// Parses, runs, reports.
@@ -106,6 +107,7 @@ impl Command {
             Self::Serve(serve) => serve.run(),
             Self::Provision(provision) => provision.run(),
             Self::Device(device) => device.run(),
+            Self::Pico(pico) => pico.run(),
             Self::Logs(logs) => logs.run(),
             Self::Sql(sql) => sql.run(),
             Self::Policy(policy) => policy.run(),
@@ -113,7 +115,6 @@ impl Command {
             Self::Doctor(doctor) => doctor.run(),
             Self::Explain(later) => later.run("explain"),
             Self::AccessKey(later) => later.run("access-key"),
-            Self::Pico(later) => later.run("pico"),
         }
     }
 }
@@ -154,6 +155,8 @@ mod tests {
             &["eyot", "serve", "--https-port", "8443"],
             &["eyot", "demo", "--interval", "2"],
             &["eyot", "provision"],
+            &["eyot", "pico", "image", "--thing", "t", "--wifi-ssid", "s"],
+            &["eyot", "pico", "image", "--thing", "t", "--wifi-ssid", "s", "--wifi-open", "--board", "pico"],
             &["eyot", "fly"],
         ] {
             let error = Cli::try_parse_from(arguments).expect_err("refused");
@@ -169,6 +172,11 @@ mod tests {
             "eyot serve --in-memory --region eu-central-1 --account-id 123456789012 --advertise a --advertise b",
             "eyot provision t --out d --policy p.json --key-type p256 --endpoint-url http://127.0.0.1:1",
             "eyot keys to-der c k --out d",
+            "eyot pico image --thing t --wifi-ssid s --wifi-password-file f --country DE --endpoint h:1 --board pico2-w --firmware f --out o",
+            "eyot pico image --thing t --wifi-ssid s --wifi-open --config-only --key rsa --policy p --force --json",
+            "eyot pico image --thing t --wifi-ssid s --wifi-password-file - --device-dir d --ca c --ca d --offline",
+            "eyot pico flash f --drive d --wait",
+            "eyot pico show f --json",
             "eyot device t --keys d --endpoint localhost:1 --interval 2s --count 3",
             "eyot logs tail g --follow --filter-pattern p --since 10m --json",
             "eyot sql eval --sql S --topic t --payload {} --context {}",

@@ -131,7 +131,7 @@ fn show(plan: &Plan<'_>, made: &Provisioned) -> Outcome {
     say!("{} {}", paint.bold("publish to "), connection.topic)?;
     say!("{} {}", paint.bold("files in   "), plan.files.dir().display())?;
     for check in &made.checks {
-        say!("{}", check_line(check, paint))?;
+        say!("{}", check.line(paint))?;
     }
     for note in &made.notes {
         say!("{} {note}", paint.yellow("!"))?;
@@ -139,23 +139,8 @@ fn show(plan: &Plan<'_>, made: &Provisioned) -> Outcome {
     Ok(())
 }
 
-fn check_line(check: &Check, paint: Paint) -> String {
-    match &check.verdict {
-        Verdict::Good => format!("{} {}", paint.green("✔"), check.what),
-        Verdict::Doubtful(why) => format!("{} {}: {why}", paint.yellow("!"), check.what),
-        Verdict::Bad(why) => format!("{} {}: {why}", paint.red("✘"), check.what),
-    }
-}
-
 fn as_json(plan: &Plan<'_>, made: &Provisioned) -> Value {
-    let checks = made.checks.iter().map(|check| {
-        let (verdict, why) = match &check.verdict {
-            Verdict::Good => ("good", None),
-            Verdict::Doubtful(why) => ("doubtful", Some(why)),
-            Verdict::Bad(why) => ("bad", Some(why)),
-        };
-        json!({ "what": check.what, "verdict": verdict, "why": why })
-    });
+    let checks: Vec<Value> = made.checks.iter().map(Check::json).collect();
     json!({
         "thingName": made.connection.thing_name,
         "thingArn": made.thing_arn,
@@ -164,7 +149,7 @@ fn as_json(plan: &Plan<'_>, made: &Provisioned) -> Value {
         "policyName": made.policy,
         "directory": plan.files.dir(),
         "connection": made.connection,
-        "checks": checks.collect::<Vec<_>>(),
+        "checks": checks,
         "notes": made.notes,
     })
 }

@@ -121,6 +121,23 @@ impl Api {
         self.iot("AttachThingPrincipal", "PUT", path, vec![], headers, None).map(drop)
     }
 
+    /// ListThingPrincipals, all pages: the ARNs of the thing's certificates.
+    pub(crate) fn thing_principals(&self, thing: &str) -> Result<Vec<String>, CallError> {
+        let path = format!("/things/{}/principals", encoded(thing));
+        let mut principals = Vec::new();
+        let mut token = None::<String>;
+        loop {
+            let query = token.iter().map(|token| ("nextToken", token.as_str())).collect();
+            let answer = self.iot("ListThingPrincipals", "GET", path.clone(), query, vec![], None)?;
+            let page = answer["principals"].as_array().into_iter().flatten();
+            principals.extend(page.filter_map(|arn| arn.as_str().map(str::to_owned)));
+            token = answer["nextToken"].as_str().map(str::to_owned);
+            if token.is_none() {
+                return Ok(principals);
+            }
+        }
+    }
+
     /// TestAuthorization of one action on one resource.
     pub(crate) fn test_authorization(
         &self,

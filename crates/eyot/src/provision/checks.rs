@@ -1,7 +1,10 @@
 //! Whether key, certificate, policy and client id fit together, found out before the board is flashed.
 
+use serde_json::{Value, json};
+
 use crate::client::Api;
 use crate::failure::{Context as _, Outcome};
+use crate::terminal::Paint;
 
 use super::files::{CERTIFICATE_PEM, Connection, DeviceFiles, PRIVATE_KEY_PEM};
 
@@ -23,6 +26,37 @@ pub(crate) enum Verdict {
     Doubtful(String),
     /// The device cannot work.
     Bad(String),
+}
+
+impl Check {
+    /// It holds.
+    pub(crate) fn good(what: impl Into<String>) -> Self {
+        Self { what: what.into(), verdict: Verdict::Good }
+    }
+
+    /// It may be meant.
+    pub(crate) fn doubtful(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { what: what.into(), verdict: Verdict::Doubtful(why.into()) }
+    }
+
+    /// As a line for people.
+    pub(crate) fn line(&self, paint: Paint) -> String {
+        match &self.verdict {
+            Verdict::Good => format!("{} {}", paint.green("✔"), self.what),
+            Verdict::Doubtful(why) => format!("{} {}: {why}", paint.yellow("!"), self.what),
+            Verdict::Bad(why) => format!("{} {}: {why}", paint.red("✘"), self.what),
+        }
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self) -> Value {
+        let (verdict, why) = match &self.verdict {
+            Verdict::Good => ("good", None),
+            Verdict::Doubtful(why) => ("doubtful", Some(why)),
+            Verdict::Bad(why) => ("bad", Some(why)),
+        };
+        json!({ "what": self.what, "verdict": verdict, "why": why })
+    }
 }
 
 /// Looks at all of it.
@@ -67,26 +101,40 @@ pub(super) fn run(
         ),
     ];
     for (action, resource, what) in questions {
-        let resource_arn = beside(thing_arn, &resource);
-        let found = api.test_authorization(certificate_arn, client, action, &resource_arn)?;
-        let verdict = if found.decision == "ALLOWED" {
-            Verdict::Good
-        } else {
-            let mut why = format!("{} for {resource_arn}", found.decision);
-            if !found.missing_context.is_empty() {
-                why.push_str(&format!(", without a value for {}", found.missing_context.join(", ")));
-            }
+        let verdict = match not_allowed(api, certificate_arn, client, action, &beside(thing_arn, &resource))?
+        {
+            None => Verdict::Good,
             // Without Connect nothing works; other topics than the post's are the owner's choice.
-            if action == "CONNECT" { Verdict::Bad(why) } else { Verdict::Doubtful(why) }
+            Some(why) if action == "CONNECT" => Verdict::Bad(why),
+            Some(why) => Verdict::Doubtful(why),
         };
         check(what, verdict);
     }
     Ok(checks)
 }
 
+/// Why the certificate's policies do not let the client do this; nothing when they do.
+pub(crate) fn not_allowed(
+    api: &Api,
+    certificate_arn: &str,
+    client: &str,
+    action: &str,
+    resource_arn: &str,
+) -> Outcome<Option<String>> {
+    let found = api.test_authorization(certificate_arn, client, action, resource_arn)?;
+    if found.decision == "ALLOWED" {
+        return Ok(None);
+    }
+    let mut why = format!("{} for {resource_arn}", found.decision);
+    if !found.missing_context.is_empty() {
+        why.push_str(&format!(", without a value for {}", found.missing_context.join(", ")));
+    }
+    Ok(Some(why))
+}
+
 /// The ARN of another resource of the same account and region.
-fn beside(thing_arn: &str, resource: &str) -> String {
-    let prefix: String = thing_arn.splitn(6, ':').take(5).flat_map(|part| [part, ":"]).collect();
+pub(crate) fn beside(arn: &str, resource: &str) -> String {
+    let prefix: String = arn.splitn(6, ':').take(5).flat_map(|part| [part, ":"]).collect();
     format!("{prefix}{resource}")
 }
 

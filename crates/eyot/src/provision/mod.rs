@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::client::{Api, CallError, NewCertificate, amazon_roots};
 use crate::failure::{Context as _, Failure, Outcome};
 
-pub(crate) use checks::{Check, Verdict};
+pub(crate) use checks::{Check, Verdict, beside, not_allowed};
 pub(crate) use files::*;
 pub(crate) use policy::PolicyChoice;
 pub(crate) use telemetry::{GROUP, RULE, ensure_telemetry, telemetry_topic};
@@ -105,7 +105,10 @@ fn certificate(api: &Api, plan: &Plan<'_>) -> Outcome<(NewCertificate, bool)> {
         if plan.files.find(name)?.is_some() {
             return Err(Failure::new(format!("`{}` is there already", plan.files.path(name).display()))
                 .why("a private key without its certificate is not ours to overwrite")
-                .advice("choose another directory with --out, or move the key away"));
+                .advice(format!(
+                    "move the key away, or choose another directory: {}",
+                    elsewhere(plan.thing)
+                )));
         }
     }
     let certificate = match &plan.keys {
@@ -139,7 +142,7 @@ fn known_certificate(api: &Api, plan: &Plan<'_>, pem: &[u8]) -> Outcome<NewCerti
     let in_the_way = |why: String| {
         Failure::new(format!("`{}` is in the way", path.display()))
             .why(why)
-            .advice("choose another directory with --out, or move the files away")
+            .advice(format!("move the files away, or choose another directory: {}", elsewhere(plan.thing)))
     };
     if let KeySource::Request(_) = plan.keys {
         return Err(in_the_way(
@@ -163,12 +166,17 @@ fn known_certificate(api: &Api, plan: &Plan<'_>, pem: &[u8]) -> Outcome<NewCerti
             .advice(format!(
                 "aws iot update-certificate --certificate-id {certificate_id} --new-status ACTIVE"
             ))
-            .advice("choose another directory with --out for a new one")),
+            .advice(format!("choose another directory for a new one: {}", elsewhere(plan.thing)))),
         Err(error) if error.is("ResourceNotFoundException") => {
             Err(in_the_way(format!("{} does not know this certificate", api.target())))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The command that takes a directory, whichever command is running.
+fn elsewhere(thing: &str) -> String {
+    format!("eyot provision {thing} --out DIR")
 }
 
 /// Who signed the server's certificate.
@@ -190,7 +198,7 @@ fn write_roots(api: &Api, files: &DeviceFiles, notes: &mut Vec<String>) -> Outco
 }
 
 /// AWS's is fixed; an eyot says which one it uses.
-fn mqtts_port(api: &Api) -> Result<u16, CallError> {
+pub(crate) fn mqtts_port(api: &Api) -> Result<u16, CallError> {
     if api.target().is_aws() {
         return Ok(MQTTS_PORT);
     }

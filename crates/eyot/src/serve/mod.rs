@@ -192,6 +192,8 @@ fn start_broker(
         config.loops = settings.loops();
         config.limits = limits.clone();
         config.connections_max = shares.devices;
+        config.tls_versions = settings.tls_versions();
+        config.connect_deadline = settings.connect_timeout.0;
         Broker::start(config, parts.for_broker())
     };
     let wanted = settings.mqtts_port;

@@ -1,0 +1,129 @@
+//! Values on the command line of `eyot pico image`, each checked against what the firmware takes.
+
+use device_core::settings::{
+    HOST_BYTES_MAX, INTERVAL_MS_MIN, WIFI_PASSWORD_BYTES_MAX, WIFI_PASSWORD_BYTES_MIN, WIFI_SSID_BYTES_MAX,
+};
+use device_core::{TOPIC_BYTES_MAX, WILL_PAYLOAD_BYTES_MAX};
+use mqtt_wire::TopicName;
+
+use crate::duration::{DurationError, HumanDuration};
+
+/// Longest interval: a day. A board that is silent for longer looks dead.
+const INTERVAL_MS_MAX: u128 = 86_400_000;
+
+/// The name of a network.
+pub(super) fn ssid(text: &str) -> Result<String, String> {
+    if (1..=WIFI_SSID_BYTES_MAX).contains(&text.len()) && !text.contains('\0') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a Wi-Fi network's name has 1 to {WIFI_SSID_BYTES_MAX} bytes"))
+    }
+}
+
+/// A passphrase as its file holds it: one line end is not part of it. The error does not repeat it.
+pub(super) fn password(file: &str) -> Result<String, String> {
+    let line = file.strip_suffix('\n').unwrap_or(file);
+    let password = line.strip_suffix('\r').unwrap_or(line);
+    let fits = (WIFI_PASSWORD_BYTES_MIN..=WIFI_PASSWORD_BYTES_MAX).contains(&password.len());
+    if fits && !password.contains(['\0', '\n']) {
+        return Ok(password.to_owned());
+    }
+    Err(format!(
+        "a Wi-Fi password is one line of {WIFI_PASSWORD_BYTES_MIN} to {WIFI_PASSWORD_BYTES_MAX} bytes, and this has {}",
+        password.len()
+    ))
+}
+
+/// Two capital letters.
+pub(super) fn country(text: &str) -> Result<[u8; 2], String> {
+    let code = text.to_ascii_uppercase().into_bytes();
+    <[u8; 2]>::try_from(code).ok().filter(|code| code.iter().all(u8::is_ascii_uppercase)).ok_or_else(|| {
+        "a country is two letters, such as DE; XX uses the channels that are allowed everywhere".to_owned()
+    })
+}
+
+/// A topic to publish to.
+pub(super) fn topic(text: &str) -> Result<String, String> {
+    if text.len() > TOPIC_BYTES_MAX {
+        return Err(format!("a topic has at most {TOPIC_BYTES_MAX} bytes"));
+    }
+    TopicName::parse(text).map(|_| text.to_owned()).map_err(|error| format!("the topic {error}"))
+}
+
+/// The last will's content.
+pub(super) fn will_payload(text: &str) -> Result<String, String> {
+    if text.len() <= WILL_PAYLOAD_BYTES_MAX && !text.contains('\0') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a last will has at most {WILL_PAYLOAD_BYTES_MAX} bytes"))
+    }
+}
+
+/// Milliseconds between two readings.
+pub(super) fn interval_ms(text: &str) -> Result<u32, String> {
+    let interval: HumanDuration = text.parse().map_err(|error: DurationError| error.to_string())?;
+    let ms = interval.0.as_millis();
+    u32::try_from(ms)
+        .ok()
+        .filter(|_| (u128::from(INTERVAL_MS_MIN)..=INTERVAL_MS_MAX).contains(&ms))
+        .ok_or_else(|| format!("choose something from {INTERVAL_MS_MIN}ms to 1d"))
+}
+
+/// Whole seconds. [AWS General Reference, AWS IoT Core] 30 to 1200.
+pub(super) fn keep_alive_s(text: &str) -> Result<u16, String> {
+    let keep_alive: HumanDuration = text.parse().map_err(|error: DurationError| error.to_string())?;
+    u16::try_from(keep_alive.0.as_secs())
+        .ok()
+        .filter(|seconds| (30..=1200).contains(seconds) && keep_alive.0.subsec_nanos() == 0)
+        .ok_or_else(|| "choose whole seconds from 30s to 20m".to_owned())
+}
+
+/// A time server.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if (1..=HOST_BYTES_MAX).contains(&text.len()) && text.chars().all(is_part) {
+        Ok(text.to_owned())
+    } else {
+        Err("write a host's name or its IPv4 address, without a port".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_ends_with_its_line() {
+        assert_eq!(password("12345678\n"), Ok("12345678".to_owned()));
+        assert_eq!(password("12345678\r\n"), Ok("12345678".to_owned()));
+        assert_eq!(password(" with spaces "), Ok(" with spaces ".to_owned()));
+        assert_eq!(password(&"x".repeat(63)).map(|text| text.len()), Ok(63));
+        for text in ["", "\n", "1234567", "1234567\n", "12345678\n\n", &"x".repeat(64)] {
+            let error = password(text).expect_err(text);
+            assert!(text.trim().is_empty() || !error.contains(text.trim()), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_firmware_would_refuse_is_refused_here() {
+        assert!(ssid("").is_err() && ssid(&"x".repeat(33)).is_err() && ssid(&"x".repeat(32)).is_ok());
+        assert_eq!(country("de"), Ok(*b"DE"));
+        assert!(country("D").is_err() && country("D1").is_err() && country("DEU").is_err());
+        assert!(topic("a/#").is_err() && topic("").is_err() && topic(&"x".repeat(321)).is_err());
+        assert_eq!(interval_ms("100ms"), Ok(100));
+        assert!(interval_ms("99ms").is_err() && interval_ms("25h").is_err() && interval_ms("2").is_err());
+        assert_eq!(keep_alive_s("20m"), Ok(1200));
+        assert!(
+            keep_alive_s("29s").is_err()
+                && keep_alive_s("1201s").is_err()
+                && keep_alive_s("30500ms").is_err()
+        );
+        assert!(
+            host("pool.ntp.org").is_ok()
+                && host("a b").is_err()
+                && host("").is_err()
+                && host("h:123").is_err()
+        );
+        assert!(will_payload(&"x".repeat(129)).is_err());
+    }
+}

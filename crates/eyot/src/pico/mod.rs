@@ -1,0 +1,25 @@
+//! Boards without a compiler: firmware and a device's configuration in one file, and that file onto a board.
+//!
+//! `eyot pico image` goes through [`firmware`] (which firmware), [`endpoint`] (where the board connects), [`roots`] (whom
+//! it believes there), [`identity`] (who it is), [`checks`] (does all of that fit together) and [`configuration`] (the
+//! partition). [`description`] is what a file says, [`drive`] a board that waits for one.
+
+mod checks;
+mod configuration;
+mod description;
+mod drive;
+mod endpoint;
+mod file;
+mod firmware;
+mod identity;
+mod roots;
+
+pub(crate) use checks::check;
+pub(crate) use configuration::{LastWill, Wishes};
+pub(crate) use description::Description;
+pub(crate) use drive::{Drive, choose, find, wait_for};
+pub(crate) use endpoint::{check_reach, decide, verify};
+pub(crate) use file::read;
+pub(crate) use firmware::Firmware;
+pub(crate) use identity::DeviceIdentity;
+pub(crate) use roots::Roots;

@@ -1,0 +1,42 @@
+//! The stack: what the static memory leaves, for thread mode and all interrupts together.
+
+use core::ptr::addr_of;
+
+unsafe extern "C" {
+    /// The first byte behind static memory, where the stack ends [cortex-m-rt link.x].
+    static mut __sheap: u32;
+    /// Where the stack begins; it grows down.
+    static mut _stack_start: u32;
+}
+
+/// What untouched stack holds.
+const PAINT: u32 = 0x57AC_57AC;
+/// What lies below the caller's stack pointer may be in use by this very function.
+const OWN_FRAME_WORDS: usize = 64;
+
+/// Fills the unused stack, so that [`peak`] can see what was touched. First of all, before interrupts.
+pub(crate) fn paint() {
+    let end = addr_of!(__sheap).cast_mut();
+    let top = cortex_m::register::msp::read() as usize as *mut u32;
+    // SAFETY: between the end of static memory and below this frame nothing lives.
+    unsafe {
+        let words = usize::try_from(top.offset_from(end)).unwrap_or(0).saturating_sub(OWN_FRAME_WORDS);
+        for word in 0..words {
+            end.add(word).write_volatile(PAINT);
+        }
+    }
+}
+
+/// Bytes in use at most since start.
+pub(super) fn peak() -> usize {
+    let end = addr_of!(__sheap);
+    let words = bytes() / size_of::<u32>();
+    // SAFETY: all of it is memory; who writes to it meanwhile can only make the answer too small.
+    let untouched = unsafe { (0..words).take_while(|word| end.add(*word).read_volatile() == PAINT).count() };
+    bytes() - untouched * size_of::<u32>()
+}
+
+/// Bytes that there are.
+pub(super) fn bytes() -> usize {
+    addr_of!(_stack_start) as usize - addr_of!(__sheap) as usize
+}

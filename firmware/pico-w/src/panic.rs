@@ -1,0 +1,45 @@
+//! A panic restarts the board; its message is told after the restart, when the serial log works again.
+
+use core::fmt::Write as _;
+use core::mem::MaybeUninit;
+use core::panic::PanicInfo;
+
+/// Says that the note was written by a panic, and is not what memory held at power-on.
+const WRITTEN: u32 = 0x9A1C_0DE5;
+/// Longest message kept.
+const MESSAGE_BYTES_MAX: usize = 160;
+
+struct Note {
+    written: u32,
+    message: heapless::String<MESSAGE_BYTES_MAX>,
+}
+
+/// Memory that a restart leaves alone.
+#[unsafe(link_section = ".uninit.panic")]
+static mut NOTE: MaybeUninit<Note> = MaybeUninit::uninit();
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    cortex_m::interrupt::disable();
+    let mut message = heapless::String::new();
+    // What does not fit is cut.
+    let _ = write!(message, "{info}");
+    // SAFETY: interrupts are off and this never returns, so nobody else has the note.
+    unsafe { (&raw mut NOTE).write(MaybeUninit::new(Note { written: WRITTEN, message })) };
+    cortex_m::peripheral::SCB::sys_reset()
+}
+
+/// Logs the message of the panic that caused this start, if one did.
+pub(crate) fn tell_last() {
+    let note = (&raw mut NOTE).cast::<Note>();
+    // SAFETY: called once, before any other code that could panic; the marker is a plain number at any content, and
+    // only a whole note carries it. The text is checked before it is used as one.
+    let message = unsafe {
+        if (&raw const (*note).written).read_volatile() != WRITTEN {
+            return;
+        }
+        (&raw mut (*note).written).write_volatile(0);
+        core::str::from_utf8((*note).message.as_bytes()).unwrap_or("unreadable")
+    };
+    log::error!("the last run ended: {message}");
+}

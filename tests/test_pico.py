@@ -1,0 +1,447 @@
+"""`eyot pico`: an image for a Pico W from nothing but a server, what is in it, and how it gets onto a board's drive.
+
+UF2 files are read by a reader of a few lines that shares nothing with eyot; the partition's content by `eyot pico show`,
+which uses the code of the firmware. No board is needed: its drive is a directory with an INFO_UF2.TXT.
+"""
+
+import json
+import os
+import shutil
+import stat
+import struct
+import subprocess
+
+import pytest
+
+from support.cloud import policy, statement
+from support.openssl import openssl
+from support.server import BINARY, Server, clean_environment
+from support.waiting import eventually
+
+PASSWORD = "correct horse battery"
+SSID = "home network"
+FAMILIES = {"pico-w": 0xE48BFF56, "pico2-w": 0xE48BFF59}
+BOARD_IDS = {"pico-w": "RPI-RP2", "pico2-w": "RP2350"}
+FLASH, CONFIG = 0x10000000, 0x101F0000
+
+
+def run(directory, *arguments, code=0, text_in=None):
+    """Runs `eyot pico …` in a directory; answers its output, or its errors."""
+    done = subprocess.run([BINARY, "pico", *map(str, arguments)], input=text_in, capture_output=True, text=True, timeout=60,
+                          cwd=directory, env=clean_environment(NO_COLOR="1"), stdin=None if text_in is not None else subprocess.DEVNULL)
+    assert done.returncode == code, f"eyot pico {arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert PASSWORD not in done.stdout + done.stderr, "a password was printed"
+    return done.stdout if code == 0 else done.stderr
+
+
+def block(family, address, number, count, page, flags=0x2000, extension=b""):
+    return struct.pack("<8I", 0x0A324655, 0x9E5D5157, flags, address, 256, number, count, family) \
+        + (page + extension).ljust(476, b"\0") + struct.pack("<I", 0x0AB16F30)
+
+
+def firmware(path, board="pico-w", sectors=3, start=FLASH):
+    """A UF2 file as a linker's tools make it: whole sectors of 0x55."""
+    count = sectors * 16
+    path.write_bytes(b"".join(block(FAMILIES[board], start + 256 * number, number, count, b"\x55" * 256) for number in range(count)))
+    return path
+
+
+def read_uf2(path):
+    """Family and pages by address. Every rule that a boot ROM relies on is asserted."""
+    data = path.read_bytes()
+    assert len(data) % 512 == 0
+    blocks = [data[at:at + 512] for at in range(0, len(data), 512)]
+    heads = [struct.unpack("<8I", raw[:32]) for raw in blocks]
+    assert all(raw[508:] == b"\x30\x6f\xb1\x0a" and head[:2] == (0x0A324655, 0x9E5D5157) for raw, head in zip(blocks, heads))
+    if heads[0][7] == 0xE48BFF57:  # RP2350-E10
+        assert blocks.pop(0) == block(0xE48BFF57, 0x10FFFF00, 0, 2, b"\xef" * 256, 0xA000, b"\x04\xe3\x57\x99")
+        heads.pop(0)
+        assert heads[0][7] == FAMILIES["pico2-w"]
+    family = heads[0][7]
+    pages = {}
+    for position, (raw, (_, _, flags, address, size, number, count, family_here)) in enumerate(zip(blocks, heads)):
+        assert (flags, size, number, count, family_here) == (0x2000, 256, position, len(blocks), family)
+        assert address % 256 == 0 and address not in pages
+        pages[address] = raw[32:288]
+    sectors = {address // 4096 for address in pages}
+    assert len(pages) == 16 * len(sectors), "a sector that is touched is erased: it must be written whole"
+    return family, pages
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A cloud that names this machine's own address to devices, as one on a network does."""
+    with Server(tmp_path_factory.mktemp("eyot"), "--lan") as server:
+        yield server
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+    firmware(tmp_path / "firmware.uf2")
+    return tmp_path
+
+
+def image(place, server, name, *more, code=0, out="out.uf2", wifi=("--wifi-password-file", "password"), text_in=None,
+          content=("--firmware", "firmware.uf2")):
+    return run(place, "image", "--thing", name, "--wifi-ssid", SSID, *wifi, "--out", out, *content,
+               "--endpoint-url", server.api_url, *more, code=code, text_in=text_in)
+
+
+def shown(place, out="out.uf2"):
+    return json.loads(run(place, "show", out, "--json"))
+
+
+# The image ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("board", FAMILIES)
+def test_one_file_holds_firmware_and_a_configuration_that_the_firmware_reads(server, cloud, place, name, board):
+    firmware(place / "firmware.uf2", board)
+    printed = image(place, server, name, "--board", board, "--country", "de", "--interval", "5s", "--qos", "1")
+    assert "✔" in printed and "eyot pico flash out.uf2" in printed and SSID in printed
+    family, pages = read_uf2(place / "out.uf2")
+    assert family == FAMILIES[board]
+    assert sorted(pages) == [*range(FLASH, FLASH + 3 * 4096, 256), *range(CONFIG, CONFIG + 16384, 256)]
+    assert all(pages[address] == b"\x55" * 256 for address in range(FLASH, FLASH + 3 * 4096, 256))
+    assert pages[CONFIG][:8] == b"EYOTCONF"
+    partition = b"".join(pages[address] for address in range(CONFIG, CONFIG + 16384, 256))
+    assert PASSWORD.encode() in partition and (place / f"{name}-keys" / "private.der").read_bytes() in partition
+
+    found = shown(place)
+    configuration = found["configuration"]
+    assert (found["board"], found["firmwareBytes"]) == (board, 3 * 4096)
+    described = cloud.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+    expected = {
+        "thingName": name, "clientId": name, "endpoint": described, "port": server.mqtts_port, "qos": 1, "intervalMs": 5000,
+        "topic": f"$aws/rules/telemetry/{name}", "keepAliveS": 60, "willTopic": "", "ntpHost": "", "wifiSsid": SSID,
+        "wifiCountry": "DE", "wifiIsOpen": False, "keyType": "P-256", "keyFitsCertificate": True,
+    }
+    assert {key: configuration[key] for key in expected} == expected
+    assert len(configuration["serverCas"]) == 1
+    arn = cloud.iot.list_thing_principals(thingName=name)["principals"][0]
+    assert arn.endswith(configuration["certificateId"])
+    assert cloud.iot.list_attached_policies(target=arn)["policies"]
+
+
+def test_the_file_is_its_owners_and_is_not_overwritten(server, place, name):
+    before = os.umask(0)
+    try:
+        image(place, server, name)
+    finally:
+        os.umask(before)
+    path = place / "out.uf2"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {entry.name for entry in place.iterdir()} == {"firmware.uf2", f"{name}-keys", "out.uf2", "password"}
+    first = path.read_bytes()
+    assert "--force" in image(place, server, name, code=1)
+    assert path.read_bytes() == first
+    path.chmod(0o644)
+    image(place, server, name, "--force")
+    assert path.read_bytes() != first, "the random bytes are new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_second_image_is_the_same_device(server, cloud, place, name):
+    image(place, server, name)
+    answer = json.loads(image(place, server, name, "--json", "--config-only", out="again.uf2", content=()))
+    assert answer["certificateReused"] and answer["firmware"] is None
+    first, second = shown(place)["configuration"], shown(place, "again.uf2")["configuration"]
+    assert first == second
+    assert len(cloud.iot.list_thing_principals(thingName=name)["principals"]) == 1
+
+
+@pytest.mark.parametrize("board", FAMILIES)
+def test_a_configuration_alone_leaves_the_firmware(server, place, name, board):
+    image(place, server, name, "--config-only", "--board", board, content=())
+    family, pages = read_uf2(place / "out.uf2")
+    assert family == FAMILIES[board] and sorted(pages) == [*range(CONFIG, CONFIG + 16384, 256)]
+    assert shown(place)["firmwareBytes"] is None
+    assert "the board keeps its own" in run(place, "show", "out.uf2")
+
+
+def test_an_rsa_key_on_request(server, place, name):
+    image(place, server, name, "--key", "rsa")
+    assert shown(place)["configuration"]["keyType"] == "RSA-2048"
+    assert shown(place)["configuration"]["keyFitsCertificate"]
+
+
+def test_files_of_eyot_provision_are_used_as_they_are(server, cloud, place, name):
+    done = subprocess.run([BINARY, "provision", name, "--out", place / "keys", "--endpoint-url", server.api_url],
+                          capture_output=True, timeout=60, env=clean_environment())
+    assert done.returncode == 0
+    image(place, server, name, "--device-dir", "keys")
+    found = shown(place)["configuration"]
+    assert found["keyType"] == "RSA-2048" and not (place / f"{name}-keys").exists()
+    assert found["certificateId"] == json.loads((place / "keys" / "connection.json").read_text())["certificateId"]
+    assert "eyot provision" in image(place, server, name, "--device-dir", "nothing", "--force", code=1)
+
+
+def test_an_open_network_and_a_password_from_standard_input(server, place, name):
+    image(place, server, name, wifi=("--wifi-open",))
+    assert shown(place)["configuration"]["wifiIsOpen"]
+    image(place, server, name, wifi=("--wifi-password-file", "-"), out="stdin.uf2", text_in=PASSWORD + "\r\n")
+    assert not shown(place, "stdin.uf2")["configuration"]["wifiIsOpen"]
+    assert PASSWORD.encode() + b"\r" not in (place / "stdin.uf2").read_bytes()
+
+
+# What is refused, before a file is written ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 64, "", "two\nlines of it"], ids=["short", "long", "empty", "lines"])
+def test_a_password_that_no_network_has(server, cloud, place, name, password):
+    (place / "password").write_text(password + "\n")
+    told = image(place, server, name, code=1)
+    assert "8 to 63" in told and "--wifi-open" in told and (not password or password not in told)
+    nothing_was_made(cloud, place, name)
+
+
+@pytest.mark.parametrize("more", [
+    ("--country", "Germany"), ("--interval", "1ms"), ("--interval", "2"), ("--qos", "2"), ("--topic", "a/#"),
+    ("--keep-alive", "1h"), ("--board", "pico"), ("--wifi-open",), ("--will-payload", "without a topic"),
+    ("--config-only", "--firmware", "firmware.uf2"), ("--device-dir", "d", "--key", "rsa"), ("--thing", "a b"),
+], ids=lambda more: "_".join(more))
+def test_wrong_usage(server, place, name, more):
+    arguments = ["image", "--wifi-ssid", SSID, "--wifi-password-file", "password", "--out", "out.uf2", "--endpoint-url", server.api_url]
+    run(place, *arguments, *(() if "--thing" in more else ("--thing", name)), *more, code=2)
+    run(place, "image", "--thing", name, "--wifi-ssid", SSID, code=2)
+    run(place, "image", "--thing", name, "--wifi-ssid", "x" * 33, "--wifi-open", code=2)
+
+
+def nothing_was_made(cloud, place, name):
+    assert not (place / "out.uf2").exists() and not (place / f"{name}-keys").exists()
+    assert not any(thing["thingName"] == name for thing in cloud.iot.list_things()["things"])
+
+
+def test_localhost_is_refused_unless_it_is_meant(tmp_path_factory, place, name):
+    """A board cannot reach its server's loopback; one in an emulator can, and then it is given by hand."""
+    with Server(tmp_path_factory.mktemp("loopback")) as server:
+        told = image(place, server, name, code=1)
+        assert "localhost" in told and "--lan" in told and "--endpoint" in told
+        assert not (place / "out.uf2").exists()
+        for host in ("localhost", "127.0.0.1"):
+            endpoint = f"{host}:{server.mqtts_port}"
+            printed = image(place, server, name, "--endpoint", endpoint, "--force")
+            assert "emulator" in printed
+            found = shown(place)["configuration"]
+            assert (found["endpoint"], found["port"]) == (host, server.mqtts_port)
+
+
+def test_a_server_that_does_not_answer_or_cannot_be_verified(server, cloud, place, name):
+    told = image(place, server, name, "--endpoint", "127.0.0.1:1", code=1)
+    assert "127.0.0.1:1" in told and "--offline" in told
+    # Its certificate does not name 127.0.0.2, on which it listens too.
+    told = image(place, server, name, "--endpoint", f"127.0.0.2:{server.mqtts_port}", code=1)
+    assert "certificate" in told and "--advertise" in told
+    nothing_was_made(cloud, place, name)
+    assert "IPv4" in image(place, server, name, "--endpoint", "[fe80::1]:8883", code=1)
+    image(place, server, name, "--endpoint", "192.0.2.1", "--offline")
+    assert shown(place)["configuration"]["endpoint"] == "192.0.2.1"
+
+
+def test_keys_that_another_server_made_are_left_alone(server, tmp_path_factory, place, name):
+    image(place, server, name)
+    kept = (place / f"{name}-keys" / "private.der").read_bytes()
+    with Server(tmp_path_factory.mktemp("another"), "--lan") as another:
+        told = image(place, another, name, "--force", code=1)
+    assert "does not know this certificate" in told and f"eyot provision {name} --out DIR" in told
+    assert (place / f"{name}-keys" / "private.der").read_bytes() == kept
+
+
+def test_policies_must_allow_what_the_board_will_do(server, place, name):
+    def attempt(thing, *statements, more=(), code=1):
+        (place / f"{thing}.json").write_text(policy(*statements))
+        return image(place, server, thing, "--policy", f"{thing}.json", *more, code=code)
+
+    def connect(thing):
+        return statement("iot:Connect", f"arn:aws:iot:us-east-1:000000000000:client/{thing}")
+
+    publish_a = statement("iot:Publish", "arn:aws:iot:us-east-1:000000000000:topic/a")
+    to_a = "--topic", "a"
+    refusals = [
+        ("connect as", attempt(name + "1", statement("iot:Publish", "*"))),
+        ("publish to `$aws/rules/telemetry/", attempt(name + "2", connect(name + "2"))),
+        ("publish to `b`", attempt(name + "3", connect(name + "3"), publish_a, more=("--topic", "b"))),
+        ("publish to `gone`", attempt(name + "4", connect(name + "4"), publish_a, more=(*to_a, "--will-topic", "gone"))),
+    ]
+    assert not (place / "out.uf2").exists()
+    for expected, told in refusals:
+        assert expected in told and "list-attached-policies" in told
+    attempt(name, connect(name), publish_a, more=(*to_a, "--will-topic", "a"), code=0)
+    assert shown(place)["configuration"]["willTopic"] == "a"
+
+
+def test_a_certificate_that_would_not_get_in(server, cloud, place, name):
+    device = cloud.device(place, name)
+    device.to_der()
+    image(place, server, name, "--device-dir", device.directory)
+    cloud.iot.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
+    assert "INACTIVE" in refused_with(place, server, name, device)
+    cloud.iot.update_certificate(certificateId=device.certificate_id, newStatus="ACTIVE")
+    cloud.iot.detach_thing_principal(thingName=name, principal=device.arn)
+    assert "attach-thing-principal" in refused_with(place, server, name, device)
+    assert "no thing" in image(place, server, name + "x", "--device-dir", device.directory, "--force", code=1)
+    cloud.iot.attach_thing_principal(thingName=name, principal=device.arn)
+    other = cloud.certificate(place / "other", name)
+    other.to_der()
+    shutil.copy(other.directory / "private.der", device.directory / "private.der")
+    assert "does not belong" in refused_with(place, server, name, device)
+
+
+def refused_with(place, server, name, device):
+    before = (place / "out.uf2").read_bytes()
+    told = image(place, server, name, "--device-dir", device.directory, "--force", code=1)
+    assert (place / "out.uf2").read_bytes() == before, "an image that works is not replaced by none"
+    return told
+
+
+@pytest.mark.parametrize("dates", [("20200101000000Z", "20200201000000Z", "ended on 2020-02-01"),
+                                   ("20900101000000Z", "20910101000000Z", "valid from 2090-01-01")], ids=["over", "to-come"])
+def test_a_certificate_whose_time_it_is_not(server, cloud, place, name, dates):
+    start, end, told = dates
+    keys = place / "keys"
+    keys.mkdir()
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=own",
+            "-keyout", keys / "key.pem", "-out", keys / "request.pem")
+    certificate(keys, start, end)
+    registered = cloud.iot.register_certificate_without_ca(certificatePem=(keys / "certificate.pem").read_text(), status="ACTIVE")
+    cloud.iot.create_thing(thingName=name)
+    cloud.iot.attach_thing_principal(thingName=name, principal=registered["certificateArn"])
+    assert told in image(place, server, name, "--device-dir", "keys", code=1)
+
+
+def certificate(keys, start, end):
+    """Self-signed, with any dates: `openssl ca` is the command that takes a start."""
+    (keys / "ca.cnf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={keys}/index\nnew_certs_dir={keys}\nserial={keys}/serial\n"
+                                 "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+    (keys / "index").write_text("")
+    (keys / "serial").write_text("01\n")
+    openssl("ca", "-batch", "-selfsign", "-config", keys / "ca.cnf", "-in", keys / "request.pem", "-keyfile", keys / "key.pem",
+            "-startdate", start, "-enddate", end, "-out", keys / "certificate.pem", "-notext")
+    openssl("x509", "-in", keys / "certificate.pem", "-outform", "DER", "-out", keys / "certificate.der")
+    openssl("pkey", "-in", keys / "key.pem", "-outform", "DER", "-out", keys / "private.der")
+
+
+# Firmware -------------------------------------------------------------------------------------------------------------------
+
+
+def test_firmware_that_is_not_there_is_named_with_all_places(server, cloud, place, name):
+    told = image(place, server, name, code=1, content=())
+    assert "eyot-pico-w.uf2" in told and "share/eyot/firmware" in told and "target/firmware" in told
+    assert "cargo xtask firmware" in told and "--config-only" in told
+    nothing_was_made(cloud, place, name)
+
+
+@pytest.mark.parametrize("where", ["bin", "share/eyot/firmware"])
+def test_an_installed_eyot_finds_its_firmware(server, place, name, where):
+    program = place / "prefix/bin/eyot"
+    program.parent.mkdir(parents=True)
+    shutil.copy(BINARY, program)
+    directory = place / "prefix" / where
+    directory.mkdir(parents=True, exist_ok=True)
+    firmware(directory / "eyot-pico-w.uf2", sectors=5)
+    done = subprocess.run([program, "pico", "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--endpoint-url", server.api_url],
+                          capture_output=True, text=True, timeout=60, cwd=place, env=clean_environment())
+    assert done.returncode == 0, done.stderr
+    assert shown(place, f"{name}.uf2")["firmwareBytes"] == 5 * 4096
+
+
+def test_what_is_no_firmware_for_the_board(server, cloud, place, name):
+    assert "--board pico-w" in image(place, server, name, "--board", "pico2-w", code=1)
+    (place / "firmware.uf2").write_bytes(b"\x7fELF" + bytes(600))
+    assert "no UF2 file" in image(place, server, name, code=1)
+    firmware(place / "firmware.uf2", start=FLASH + 4096)
+    assert "no firmware" in image(place, server, name, code=1)
+    firmware(place / "firmware.uf2", sectors=209)
+    assert "may have 851968 bytes" in image(place, server, name, code=1)
+    firmware(place / "firmware.uf2").write_bytes((place / "firmware.uf2").read_bytes()[:-512])
+    assert "missing" in image(place, server, name, code=1)
+    nothing_was_made(cloud, place, name)
+
+
+def test_an_image_is_no_firmware(server, place, name):
+    image(place, server, name)
+    told = image(place, server, name, out="second.uf2", content=("--firmware", "out.uf2"), code=1)
+    assert "configuration already" in told
+
+
+def test_the_firmware_file_says_for_which_board(server, place, name):
+    firmware(place / "firmware.uf2", "pico2-w")
+    image(place, server, name)
+    assert shown(place)["board"] == "pico2-w"
+
+
+# show -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_show_tells_no_secret_and_says_what_is_damaged(server, place, name):
+    image(place, server, name)
+    for printed in (run(place, "show", "out.uf2"), run(place, "show", "out.uf2", "--json")):
+        key = (place / f"{name}-keys" / "private.der").read_bytes()
+        assert PASSWORD not in printed and key[8:40].hex() not in printed and name in printed
+    assert json.loads(run(place, "show", "firmware.uf2", "--json"))["configuration"] is None
+    data = bytearray((place / "out.uf2").read_bytes())
+    data[3 * 16 * 512 + 32 + 100] ^= 1
+    (place / "out.uf2").write_bytes(data)
+    assert "damaged" in run(place, "show", "out.uf2", code=1)
+    (place / "out.uf2").write_bytes(data[:-100])
+    assert "cut off" in run(place, "show", "out.uf2", code=1)
+
+
+# flash ------------------------------------------------------------------------------------------------------------------------
+
+
+def drive(path, board="pico-w"):
+    path.mkdir()
+    (path / "INFO_UF2.TXT").write_text(f"UF2 Bootloader v3.0\r\nModel: Raspberry Pi\r\nBoard-ID: {BOARD_IDS[board]}\r\n")
+    return path
+
+
+@pytest.mark.parametrize("board", FAMILIES)
+def test_a_file_is_copied_whole(place, board):
+    source = firmware(place / "firmware.uf2", board, sectors=30)
+    target = drive(place / "drive", board)
+    assert "restarts by itself" in run(place, "flash", source, "--drive", target)
+    copied, = set(target.iterdir()) - {target / "INFO_UF2.TXT"}
+    assert copied.read_bytes() == source.read_bytes()
+    assert stat.S_IMODE(copied.stat().st_mode) == 0o600
+
+
+def test_a_file_for_the_other_board_is_not_copied(place):
+    target = drive(place / "drive", "pico2-w")
+    told = run(place, "flash", "firmware.uf2", "--drive", target, code=1)
+    assert "for a Pico W" in told and "--board" in told and str(target) in told
+    assert len(list(target.iterdir())) == 1
+
+
+def test_what_is_no_drive_is_not_written_to(place):
+    told = run(place, "flash", "firmware.uf2", "--drive", place, code=1)
+    assert "INFO_UF2.TXT" in told and "BOOTSEL" in told
+    other = drive(place / "drive")
+    (other / "INFO_UF2.TXT").write_text("UF2 Bootloader v1.23\r\nModel: Feather M0\r\nBoard-ID: SAMD21G18A-Feather-v0\r\n")
+    assert "RPI-RP2" in run(place, "flash", "firmware.uf2", "--drive", other, code=1)
+    assert "BOOTSEL" in run(place, "flash", "firmware.uf2", code=1), "no board is plugged into the machine that runs the tests"
+    assert "no UF2 file" in run(place, "flash", "password", "--drive", place, code=1)
+
+
+def test_wait_waits_for_the_drive(place):
+    process = subprocess.Popen([BINARY, "pico", "flash", "firmware.uf2", "--drive", "drive", "--wait"], cwd=place, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment())
+    try:
+        assert "waiting" in process.stdout.readline()
+        assert process.poll() is None
+        drive(place / "drive")
+        eventually(lambda: process.poll() is not None, lambda: "the end of the copy")
+        assert process.returncode == 0, process.stdout.read()
+        assert (place / "drive/eyot.uf2").read_bytes() == (place / "firmware.uf2").read_bytes()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_drive_that_takes_no_more(place):
+    """Nothing has vanished: an error."""
+    target = drive(place / "drive")
+    (target / "eyot.uf2").symlink_to("/dev/full")
+    told = run(place, "flash", "firmware.uf2", "--drive", target, code=1)
+    assert "cannot write" in told and "No space left" in told
