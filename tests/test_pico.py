@@ -98,7 +98,7 @@ def shown(place, out="out.uf2"):
 @pytest.mark.parametrize("board", FAMILIES)
 def test_one_file_holds_firmware_and_a_configuration_that_the_firmware_reads(server, cloud, place, name, board):
     firmware(place / "firmware.uf2", board)
-    printed = image(place, server, name, "--board", board, "--country", "de", "--interval", "5s", "--qos", "1")
+    printed = image(place, server, name, "--board", board, "--country", "de", "--interval", "5s")
     assert "✔" in printed and "eyot pico flash out.uf2" in printed and SSID in printed
     family, pages = read_uf2(place / "out.uf2")
     assert family == FAMILIES[board]
@@ -122,6 +122,17 @@ def test_one_file_holds_firmware_and_a_configuration_that_the_firmware_reads(ser
     arn = cloud.iot.list_thing_principals(thingName=name)["principals"][0]
     assert arn.endswith(configuration["certificateId"])
     assert cloud.iot.list_attached_policies(target=arn)["policies"]
+
+
+def test_what_the_board_is_given_gets_in(server, place, name):
+    """The simulated Pico W with the image's key and certificate, at the image's endpoint."""
+    image(place, server, name)
+    found = shown(place)["configuration"]
+    since = server.log_mark()
+    done = subprocess.run([BINARY, "device", name, "--keys", f"{name}-keys", "--endpoint", f"{found['endpoint']}:{found['port']}", "--count", "1"],
+                          cwd=place, capture_output=True, text=True, timeout=60, env=clean_environment(NO_COLOR="1"))
+    assert done.returncode == 0 and f"{found['topic']} " in done.stdout, done.stdout + done.stderr
+    assert "denied" not in server.log()[since:]
 
 
 def test_the_file_is_its_owners_and_is_not_overwritten(server, place, name):
@@ -161,7 +172,8 @@ def test_a_configuration_alone_leaves_the_firmware(server, place, name, board):
 
 
 def test_an_rsa_key_on_request(server, place, name):
-    image(place, server, name, "--key", "rsa")
+    image(place, server, name, "--key", "rsa", "--qos", "0")
+    assert shown(place)["configuration"]["qos"] == 0
     assert shown(place)["configuration"]["keyType"] == "RSA-2048"
     assert shown(place)["configuration"]["keyFitsCertificate"]
 

@@ -3,8 +3,9 @@
  *
  * This is the interface for programs; the JSON lines ([`control/commands.ts`]) are a thin layer over it.
  */
-import { Chip, ResetReason, SRAM_BYTES, Surroundings } from './chip/chip.js';
+import { Chip, ResetReason, Surroundings } from './chip/chip.js';
 import { Flash } from './chip/flash.js';
+import { SRAM_BYTES } from './chip/memory-map.js';
 import { AnalogInputs, sensorVolts, TEMPERATURE_CHANNEL } from './chip/temperature.js';
 import { LineReader } from './chip/uart.js';
 import { emptyWatchdogMemory, WatchdogMemory } from './chip/watchdog.js';
@@ -25,6 +26,8 @@ export interface BoardSettings {
   readonly host: Host;
   /** Makes the random numbers of chip and network repeatable; what the host sends is not. */
   readonly seed: number;
+  /** Interprets all code instead of translating what runs often. For comparing the two. */
+  readonly interpretOnly?: boolean;
 }
 
 export interface Counters {
@@ -60,7 +63,7 @@ export class Board {
   private readonly serial = new LineReader((line) => this.report({ event: 'log', line }));
 
   constructor(
-    settings: BoardSettings,
+    private readonly settings: BoardSettings,
     firmware: readonly Piece[],
     private readonly report: Report,
   ) {
@@ -222,6 +225,7 @@ export class Board {
       sram: this.sram,
       random: this.random,
       analogInputs: this.analogInputs,
+      interpretOnly: this.settings.interpretOnly ?? false,
     };
     const chip = new Chip(surroundings, watchdog);
     chip.onUartByte = (byte) => this.serial.push(byte);

@@ -19,6 +19,7 @@ export interface Options {
   json: boolean;
   seed: number | null;
   speed: number;
+  interpretOnly: boolean;
   untilLog: RegExp | null;
   timeoutSeconds: number | null;
 }
@@ -91,6 +92,12 @@ const OPTIONS: readonly Option[] = [
     value: 'N',
     help: 'let emulated time pass at most N times as fast as time does; by default outages pass in a moment',
     set: (options, value) => (options.speed = number('--speed', value, Number.MIN_VALUE)),
+  },
+  {
+    name: '--interpret',
+    value: null,
+    help: 'interpret all code instead of translating what runs often: some ten times slower, for comparing the two',
+    set: (options) => (options.interpretOnly = true),
   },
   {
     name: '--until-log',
@@ -175,6 +182,7 @@ function defaults(): Options {
     json: false,
     seed: null,
     speed: Infinity,
+    interpretOnly: false,
     untilLog: null,
     timeoutSeconds: null,
   };

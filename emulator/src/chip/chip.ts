@@ -17,8 +17,6 @@ import { AnalogInputs, installAnalogInputs } from './temperature.js';
 import { installUartTransmit } from './uart.js';
 import { installWatchdog, readWatchdogMemory, WatchdogMemory } from './watchdog.js';
 
-export const SRAM_BYTES = 264 * 1024;
-
 /** The control registers of the execute-in-place cache, which rp2040js does not map. */
 const XIP_CTRL = 0x14000;
 
@@ -39,6 +37,8 @@ export interface Surroundings {
   readonly sram: Uint8Array;
   readonly random: Random;
   readonly analogInputs: AnalogInputs;
+  /** See [`ExecutorSettings`]; by default code is translated. */
+  readonly interpretOnly?: boolean;
 }
 
 /**
@@ -85,9 +85,12 @@ export class Chip {
       VOLTAGE_REGULATOR_REGISTERS,
     );
 
-    const functions = romFunctions(chip, flash, () => this.requestReset('usb_boot'));
-    this.executor = new Executor(chip, clock, interrupts, functions);
-    chip.onBreak = () => this.executor.fault();
+    this.executor = new Executor(chip, clock, flash, interrupts, {
+      romFunctions: romFunctions(chip, flash, () => this.requestReset('usb_boot')),
+      interpretOnly: surroundings.interpretOnly ?? false,
+    });
+    // rp2040js has stepped over the first half of the instruction when it reports it.
+    chip.onBreak = () => this.executor.fault(chip.core.PC - 2);
     this.installLogger();
   }
 

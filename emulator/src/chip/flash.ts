@@ -5,7 +5,8 @@
  * board while the ROM function waits for the chip.
  */
 
-export const FLASH_BYTES = 2 * 1024 * 1024;
+import { FLASH_BYTES } from './memory-map.js';
+
 export const SECTOR_BYTES = 4096;
 export const PAGE_BYTES = 256;
 

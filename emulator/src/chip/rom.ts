@@ -8,6 +8,7 @@
  *
  * Layout of the fixed words: RP2040 datasheet 2.8.2 and 2.8.3.
  */
+import { FLASH_ADDRESS } from './memory-map.js';
 import { beq, bne, bx, b, ldmia, ldrh, ldrLiteral, LowRegister, LR, mov, movs, adds, subs, cmp, cmpRegisters, stmia } from './thumb.js';
 
 export const ROM_BYTES = 16 * 1024;
@@ -16,7 +17,6 @@ export const ROM_BYTES = 16 * 1024;
 export const BOOT_STAGE_2_ADDRESS = 0x20041f00;
 export const BOOT_STAGE_2_BYTES = 256;
 
-const FLASH_ADDRESS = 0x10000000;
 
 /** Below the second boot stage, which also uses this stack. */
 const INITIAL_STACK_POINTER = BOOT_STAGE_2_ADDRESS;

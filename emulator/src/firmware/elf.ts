@@ -1,11 +1,10 @@
 /** ELF, as the linker writes it: for running a firmware straight out of its build directory. */
-import { FLASH_BYTES } from '../chip/flash.js';
+import { FLASH_ADDRESS, FLASH_BYTES } from '../chip/memory-map.js';
 import { FirmwareError, Piece } from './uf2.js';
 
 const MAGIC = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
 const MACHINE_ARM = 40;
 const SEGMENT_LOAD = 1;
-const FLASH_ADDRESS = 0x10000000;
 
 export function isElf(file: Buffer): boolean {
   return file.subarray(0, 4).equals(MAGIC);

@@ -4,7 +4,7 @@
  * Block, little endian: magic u32 ×2, flags u32, address u32, payload bytes u32, block number u32, blocks u32,
  * family u32, 476 bytes of payload, magic u32. Source: github.com/microsoft/uf2.
  */
-import { FLASH_BYTES } from '../chip/flash.js';
+import { FLASH_ADDRESS, FLASH_BYTES } from '../chip/memory-map.js';
 
 const BLOCK_BYTES = 512;
 const MAGIC_START_0 = 0x0a324655;
@@ -17,7 +17,6 @@ const FLAG_NOT_MAIN_FLASH = 0x0001;
 const FLAG_FAMILY_PRESENT = 0x2000;
 const FAMILY_RP2040 = 0xe48bff56;
 
-const FLASH_ADDRESS = 0x10000000;
 
 /** A piece of firmware and its place in flash. */
 export interface Piece {

@@ -1,7 +1,9 @@
 //! The application, in thread mode: carries out what `Device` decides.
 
 use device_core::settings::Settings;
-use device_core::{Action, CloseReason, Config, Device, LedPattern, PacketKind, Phase, SEND_BYTES_MAX};
+use device_core::{
+    Action, CloseReason, Config, ConfigError, Device, LedPattern, PacketKind, Phase, SEND_BYTES_MAX,
+};
 use embassy_futures::select::{Either3, select3};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use static_cell::StaticCell;
@@ -13,8 +15,6 @@ use crate::sensor::Sensor;
 use crate::tls::{Client, Connection, Fault, TlsFailure};
 use crate::tunnel::Tunnel;
 use crate::{entropy, memory, progress};
-
-
 
 /// The longest the loop rests before it promises again.
 const REST_MAX: Duration = Duration::from_secs(10);
@@ -35,9 +35,8 @@ pub(crate) async fn run(settings: &'static Settings<'static>, pins: SensorPins) 
     let mut generator = entropy::generator(&mut sensor, settings);
     let seed = entropy::seed_of(&mut generator);
     let client = Client::new(settings, generator);
-    static DEVICE: StaticCell<Device<'static>> = StaticCell::new();
-    let device = match Device::new(Config::from_settings(settings, seed)) {
-        Ok(device) => DEVICE.init(device),
+    let device = match new_device(settings, seed) {
+        Ok(device) => device,
         Err(error) => stay_unusable(&error).await,
     };
     let client = match client {
@@ -46,6 +45,16 @@ pub(crate) async fn run(settings: &'static Settings<'static>, pins: SensorPins) 
     };
     log::info!("device: `{}` publishes to {}", settings.client_id, settings.topic);
     App { settings, sensor, device }.run(client).await
+}
+
+/// A function of its own, so that the room for moving the ring is on the stack only now.
+#[inline(never)]
+fn new_device(
+    settings: &'static Settings<'static>,
+    seed: u64,
+) -> Result<&'static mut Device<'static>, ConfigError> {
+    static DEVICE: StaticCell<Device<'static>> = StaticCell::new();
+    Device::new(Config::from_settings(settings, seed)).map(|device| DEVICE.init(device))
 }
 
 /// The settings were whole, but cannot be used.
@@ -154,26 +163,24 @@ impl App {
                     // The device believes that there is no connection, so there is none.
                     return;
                 }
-                None => {
-                    match select3(connection.read(&mut read), self.rest(), STATUS.wait()).await {
-                        Either3::First(Ok(0)) => {
-                            log::warn!("mqtt: the server hung up");
-                            if !was_connected {
-                                network::show(LedPattern::Refused);
-                            }
-                            self.device.handle_closed(now_ms());
-                            return;
+                None => match select3(connection.read(&mut read), self.rest(), STATUS.wait()).await {
+                    Either3::First(Ok(0)) => {
+                        log::warn!("mqtt: the server hung up");
+                        if !was_connected {
+                            network::show(LedPattern::Refused);
                         }
-                        Either3::First(Ok(bytes)) => self.device.handle_bytes(&read[..bytes], now_ms()),
-                        Either3::First(Err(failure)) => {
-                            tell(&failure);
-                            self.device.handle_closed(now_ms());
-                            return;
-                        }
-                        Either3::Second(()) => {}
-                        Either3::Third(status) => handle_status(self.device, status),
+                        self.device.handle_closed(now_ms());
+                        return;
                     }
-                }
+                    Either3::First(Ok(bytes)) => self.device.handle_bytes(&read[..bytes], now_ms()),
+                    Either3::First(Err(failure)) => {
+                        tell(&failure);
+                        self.device.handle_closed(now_ms());
+                        return;
+                    }
+                    Either3::Second(()) => {}
+                    Either3::Third(status) => handle_status(self.device, status),
+                },
             }
         }
     }

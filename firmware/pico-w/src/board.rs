@@ -1,6 +1,8 @@
 //! The board's pins and peripherals, each handed to the part that uses it.
 
-use embassy_rp::peripherals::{ADC, ADC_TEMP_SENSOR, DMA_CH0, PIN_0, PIN_23, PIN_24, PIN_25, PIN_29, PIO0, UART0};
+use embassy_rp::peripherals::{
+    ADC, ADC_TEMP_SENSOR, DMA_CH0, PIN_0, PIN_23, PIN_24, PIN_25, PIN_29, PIO0, UART0,
+};
 use embassy_rp::watchdog::Watchdog;
 use embassy_rp::{Peri, adc, bind_interrupts, dma, pio};
 

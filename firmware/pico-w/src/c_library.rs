@@ -23,7 +23,12 @@ unsafe extern "C" fn snprintf(out: *mut c_char, room: usize, _format: *const c_c
 /// # Safety
 /// `out` points to `room` bytes.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn vsnprintf(out: *mut c_char, room: usize, format: *const c_char, _list: *mut c_void) -> c_int {
+unsafe extern "C" fn vsnprintf(
+    out: *mut c_char,
+    room: usize,
+    format: *const c_char,
+    _list: *mut c_void,
+) -> c_int {
     // SAFETY: the same promise.
     unsafe { snprintf(out, room, format) }
 }

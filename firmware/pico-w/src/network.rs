@@ -16,8 +16,8 @@ mod radio;
 mod socket;
 mod time;
 
-use device_core::settings::{Settings, SettingsError};
 use device_core::Station;
+use device_core::settings::{Settings, SettingsError};
 use embassy_executor::Spawner;
 use embassy_futures::select::{Either3, select3};
 use embassy_net::{DhcpConfig, Stack, StackResources};
@@ -60,10 +60,7 @@ const SOCKETS: usize = 6;
 
 /// Runs the network forever; without settings only the LED.
 #[embassy_executor::task]
-pub(crate) async fn run(
-    pins: RadioPins,
-    settings: Result<&'static Settings<'static>, SettingsError>,
-) -> ! {
+pub(crate) async fn run(pins: RadioPins, settings: Result<&'static Settings<'static>, SettingsError>) -> ! {
     // SAFETY: this is a task of an embassy executor.
     let spawner = unsafe { Spawner::for_current_executor().await };
     let mut radio = Radio::new(pins);
@@ -120,8 +117,7 @@ async fn powered(
     settings: &'static Settings<'static>,
     station: &mut Station,
 ) {
-    let mut state = cyw43::State::new();
-    let Ok((device, control, runner)) = with_timeout(RADIO_START_MAX, radio.start(&mut state)).await else {
+    let Ok((device, control, runner)) = with_timeout(RADIO_START_MAX, radio.start()).await else {
         log::error!("radio: it does not answer; the LED hangs on it and stays dark. Trying again");
         return;
     };
@@ -134,8 +130,7 @@ async fn powered(
 
 /// Without settings there is nothing to join, but the LED still hangs on the radio.
 async fn only_led(radio: &mut Radio) {
-    let mut state = cyw43::State::new();
-    let Ok((_, control, runner)) = with_timeout(RADIO_START_MAX, radio.start(&mut state)).await else {
+    let Ok((_, control, runner)) = with_timeout(RADIO_START_MAX, radio.start()).await else {
         log::error!("radio: it does not answer; the LED hangs on it and stays dark. Trying again");
         return;
     };

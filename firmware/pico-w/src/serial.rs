@@ -37,7 +37,14 @@ impl Log for Serial {
         let now_ms = now_ms();
         let mut line = heapless::String::<LINE_BYTES_MAX>::new();
         // What does not fit is cut.
-        let _ = write!(line, "[{:>6}.{:03}] {:<5} {}", now_ms / 1_000, now_ms % 1_000, record.level(), record.args());
+        let _ = write!(
+            line,
+            "[{:>6}.{:03}] {:<5} {}",
+            now_ms / 1_000,
+            now_ms % 1_000,
+            record.level(),
+            record.args()
+        );
         while line.len() > LINE_BYTES_MAX - 2 {
             line.pop();
         }
@@ -50,9 +57,8 @@ impl Log for Serial {
 
 /// All of the line or nothing.
 fn push(line: &[u8]) {
-    let is_in = critical_section::with(|_| {
-        RING.free_capacity() >= line.len() && RING.try_write(line).is_ok()
-    });
+    let is_in =
+        critical_section::with(|_| RING.free_capacity() >= line.len() && RING.try_write(line).is_ok());
     if !is_in {
         LOST.fetch_add(1, Ordering::Relaxed);
     }

@@ -26,8 +26,7 @@ pub(super) struct Bridge {
 /// Both ends. Once.
 pub(super) fn build() -> (Bridge, StackEnd) {
     static FRAMES_UNDER_WAY: StaticCell<State<FRAME_BYTES, FRAMES, FRAMES>> = StaticCell::new();
-    let (runner, stack_end) =
-        new(FRAMES_UNDER_WAY.init(State::new()), HardwareAddress::Ethernet([0; 6]));
+    let (runner, stack_end) = new(FRAMES_UNDER_WAY.init(State::new()), HardwareAddress::Ethernet([0; 6]));
     (Bridge { runner }, stack_end)
 }
 
@@ -36,8 +35,11 @@ impl Bridge {
     pub(super) async fn carry(&mut self, radio: NetDriver<'_>) -> ! {
         let radio = RefCell::new(radio);
         let (state, mut inward_frames, mut outward_frames) = self.runner.borrow_split();
-        let carried =
-            select3(link(&radio, &state), inward(&radio, &mut inward_frames), outward(&radio, &mut outward_frames));
+        let carried = select3(
+            link(&radio, &state),
+            inward(&radio, &mut inward_frames),
+            outward(&radio, &mut outward_frames),
+        );
         match carried.await {
             Either3::First(never) | Either3::Second(never) | Either3::Third(never) => never,
         }

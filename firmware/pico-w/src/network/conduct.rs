@@ -151,10 +151,8 @@ impl Conductor<'_, '_> {
             passphrase => JoinOptions::new(passphrase.as_bytes()),
         };
         let deadline_ms = self.station.poll_timeout().unwrap_or(now_ms());
-        let joined = select(
-            self.control.join(wifi_ssid, options),
-            Timer::at(Instant::from_millis(deadline_ms)),
-        );
+        let joined =
+            select(self.control.join(wifi_ssid, options), Timer::at(Instant::from_millis(deadline_ms)));
         match joined.await {
             Either::First(Ok(())) => {
                 log::info!("wifi: joined");
@@ -225,7 +223,9 @@ impl Conductor<'_, '_> {
     }
 
     fn tell_status(&mut self) {
-        ADDRESSED.sender().send_if_modified(|addressed| addressed.replace(self.station.is_up()) != Some(self.station.is_up()));
+        ADDRESSED.sender().send_if_modified(|addressed| {
+            addressed.replace(self.station.is_up()) != Some(self.station.is_up())
+        });
         let is_online = self.station.is_up() && clock::unix_ms().is_some();
         let status = if is_online { Status::Online } else { Status::Offline };
         if self.told != Some(status) {

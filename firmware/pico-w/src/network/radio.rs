@@ -37,9 +37,18 @@ pub(super) struct Bus<'r>(&'r mut PioSpi<'static, PIO0, 0>);
 pub(super) struct Radio {
     power: Output<'static>,
     bus: PioSpi<'static, PIO0, 0>,
+    /// The driver's buffers.
+    state: State,
+}
+
+/// A function of its own, so that the room for moving the buffers is on the stack only now.
+#[inline(never)]
+fn renew(state: &mut State) {
+    *state = State::new();
 }
 
 impl Radio {
+    #[inline(never)]
     pub(super) fn new(pins: RadioPins) -> Self {
         let power = Output::new(pins.power, Level::Low);
         let chip_select = Output::new(pins.chip_select, Level::High);
@@ -54,15 +63,15 @@ impl Radio {
             pins.clock,
             dma::Channel::new(pins.dma, Irqs),
         );
-        Self { power, bus }
+        Self { power, bus, state: State::new() }
     }
 
     /// Turns it on and uploads its firmware. Never ends when the chip does not answer.
-    pub(super) async fn start<'s>(
-        &'s mut self,
-        state: &'s mut State,
-    ) -> (NetDriver<'s>, Control<'s>, Runner<'s, SpiBus<&'s mut Output<'static>, Bus<'s>>>) {
-        cyw43::new(state, &mut self.power, Bus(&mut self.bus), &firmware::FIRMWARE, &NVRAM).await
+    pub(super) async fn start(
+        &mut self,
+    ) -> (NetDriver<'_>, Control<'_>, Runner<'_, SpiBus<&mut Output<'static>, Bus<'_>>>) {
+        renew(&mut self.state);
+        cyw43::new(&mut self.state, &mut self.power, Bus(&mut self.bus), &firmware::FIRMWARE, &NVRAM).await
     }
 
     pub(super) fn power_off(&mut self) {

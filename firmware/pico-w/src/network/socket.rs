@@ -53,12 +53,7 @@ pub(super) async fn serve(stack: Stack<'static>) -> ! {
     }
 }
 
-async fn open(
-    stack: Stack<'_>,
-    socket: &mut TcpSocket<'_>,
-    host: &str,
-    port: u16,
-) -> Result<(), OpenError> {
+async fn open(stack: Stack<'_>, socket: &mut TcpSocket<'_>, host: &str, port: u16) -> Result<(), OpenError> {
     if !stack.is_config_up() {
         return Err(OpenError::Offline);
     }

@@ -1,7 +1,7 @@
 //! The date, from time servers [RFC 4330], before anything is encrypted and every hour.
 
-use device_core::settings::Settings;
 use core::fmt;
+use device_core::settings::Settings;
 
 use device_core::calendar::DateTime;
 use device_core::sntp::{Request, SNTP_BYTES, SNTP_PORT, SntpError};

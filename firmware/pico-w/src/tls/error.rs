@@ -1,13 +1,13 @@
 //! Why TLS failed, in words.
 
 use core::fmt;
+use mbedtls_rs::SessionError;
 use mbedtls_rs::sys::{
     MBEDTLS_ERR_SSL_ALLOC_FAILED, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE, MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE,
     MBEDTLS_ERR_X509_CERT_VERIFY_FAILED, MBEDTLS_X509_BADCERT_CN_MISMATCH, MBEDTLS_X509_BADCERT_EXPIRED,
     MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, MBEDTLS_X509_BADCERT_FUTURE, MBEDTLS_X509_BADCERT_KEY_USAGE,
     MBEDTLS_X509_BADCERT_NOT_TRUSTED, MBEDTLS_X509_BADCERT_NS_CERT_TYPE, MbedtlsError,
 };
-use mbedtls_rs::SessionError;
 
 /// Who is to blame, as far as one can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,11 +86,11 @@ impl fmt::Display for TlsFailure {
             MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE => {
                 f.write_str("the server is refused: it left out a step of the handshake")
             }
-            MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE => {
-                f.write_str("the server refused this board's certificate")
-            }
+            MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE => f.write_str("the server refused this board's certificate"),
             MBEDTLS_ERR_SSL_ALLOC_FAILED => f.write_str("no memory left for TLS"),
-            code => write!(f, "TLS failed with {}{:#x}", if code < 0 { "-" } else { "" }, code.unsigned_abs()),
+            code => {
+                write!(f, "TLS failed with {}{:#x}", if code < 0 { "-" } else { "" }, code.unsigned_abs())
+            }
         }
     }
 }

@@ -1,0 +1,123 @@
+"""The firmware of the Pico W, in the emulated board: Wi-Fi, time, mutual TLS, readings in the log group."""
+
+import itertools
+import json
+import os
+import socket
+import struct
+
+import pytest
+
+from support.board import EMULATED_UF2, RELEASE_UF2, SERVER_NAME, Board, make_image
+from support.cloud import Cloud
+from support.hostile import CertificateAuthority, HostileServer, with_certificate, without_certificate
+from support.server import Server
+from support.waiting import eventually
+
+IS_FULL = bool(os.environ.get("EYOT_FULL"))
+
+ONLY_13, ONLY_12, BOTH = (f"IoTSecurityPolicy_TLS{name}_2022_10" for name in ("13_1_3", "12_1_2", "13_1_2"))
+
+SHORT = [("p256", BOTH, "1.3"), ("rsa", ONLY_12, "1.2")]
+"""One boot per kind of key, and both TLS versions."""
+FULL = [(key, policy, version) for key, (policy, version) in
+        itertools.product(["p256", "rsa"], [(ONLY_13, "1.3"), (ONLY_12, "1.2")])]
+
+EXPIRED = ("-days", "-1")
+"""Its end lies before its beginning, and in the past."""
+
+READING_S = 120
+"""How long a reading may take: two emulated seconds of a busy machine."""
+
+TRUSTED_NOT = [150] * 6
+"""The LED says that the server is not trusted."""
+
+
+class BoardServer(Server):
+    """A server for emulated boards: it has the name that they look for, patience, and the post's rule."""
+
+    def __init__(self, directory, *flags, **options):
+        super().__init__(directory, "--advertise", SERVER_NAME, "--connect-timeout", "10m", *flags, **options)
+
+    def start(self):
+        super().start()
+        self.cloud = Cloud(self.api_url)
+        if not self.cloud.logs.describe_log_groups()["logGroups"]:
+            self.cloud.telemetry_rule()
+        return self
+
+    def readings(self):
+        return [json.loads(message) for message in self.cloud.messages()]
+
+
+def celsius(reading, expected):
+    """The converter's steps are half a degree apart."""
+    return abs(reading["temp"] - expected) < 0.6
+
+
+@pytest.mark.parametrize("key, policy, version", FULL if IS_FULL else SHORT)
+def test_the_release_image_reports_what_its_sensor_measures(tmp_path, key, policy, version):
+    with BoardServer(tmp_path, "--tls-policy", policy) as server:
+        image = make_image(tmp_path, server, "thermometer", "--key", key, firmware=RELEASE_UF2)
+        with Board(image, server.mqtts_port) as board:
+            board.do("temperature", celsius=21.0)
+            board.expect_log(f"tls: version {version} ")
+            board.expect_log("mqtt: connected")
+            for expected in (21.0, 35.0, -4.0):
+                board.do("temperature", celsius=expected)
+                eventually(lambda: any(celsius(reading, expected) for reading in server.readings()[-2:]),
+                           lambda: f"a reading of {expected} degrees; there are {server.readings()[-5:]}", READING_S)
+
+
+def test_servers_that_cannot_prove_who_they_are_are_refused(tmp_path, server):
+    """One board, to which one wrong server after the other answers at the same address."""
+    authority = CertificateAuthority(tmp_path / "trusted", "Trusted by the board")
+    stranger = CertificateAuthority(tmp_path / "stranger", "Unknown to the board")
+    device = authority.issue("device", "device", usage="clientAuth")
+    wrong = [
+        (with_certificate(*stranger.issue("other-ca", SERVER_NAME)), "not from an authority that this board trusts"),
+        (with_certificate(*authority.issue("other-host", "other.test")), "for another host name"),
+        (with_certificate(*authority.issue("expired", SERVER_NAME, days=EXPIRED)), "it has expired"),
+        (with_certificate(*authority.issue("client", SERVER_NAME, usage="clientAuth")), "it is not a server's"),
+        (with_certificate(*authority.issue("by-device", SERVER_NAME, issuer=device)), "not from an authority"),
+        (without_certificate, "it left out a step of the handshake"),
+    ]
+    port = free_port()
+    image = make_image(tmp_path, server, "careful", "--ca", authority.certificate)
+    with Board(image, port) as board:
+        mark = board.mark()
+        for serve, reason in wrong:
+            with HostileServer(port, serve) as hostile:
+                board.expect_log(f"tls: the server.*is refused: .*{reason}", since=mark)
+                mark = board.mark()
+                assert board.expect_flashes(since=mark) == TRUSTED_NOT, reason
+            assert not any(hostile.heard), f"the board talked to a server where {reason}"
+
+
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_a_damaged_configuration_is_told_and_nothing_is_tried(tmp_path, server):
+    image = make_image(tmp_path, server, "damaged")
+    content = bytearray(image.read_bytes())
+    for block in range(0, len(content), 512):
+        address = struct.unpack_from("<I", content, block + 12)[0]
+        if address == 0x101F_0000:
+            content[block + 32 + 100] ^= 1
+    image.write_bytes(content)
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log("configuration: the configuration is damaged: write it again with `eyot pico image`")
+        assert board.expect_flashes() == [600, 150, 600]
+        assert not [line for line in board.log() if "wifi" in line]
+
+
+def test_a_board_without_configuration_says_how_to_make_one(tmp_path, server):
+    make_image(tmp_path, server, "none")
+    image = tmp_path / "firmware.uf2"
+    image.write_bytes(EMULATED_UF2.read_bytes())
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log("there is no configuration on this board: make one with `eyot pico image`")
