@@ -67,7 +67,7 @@ impl LedPattern {
                 return (true, Some(edge_ms));
             }
             edge_ms += GAP_MS;
-            if elapsed_ms < edge_ms && elapsed_ms < round_began_ms + round_ms - PAUSE_MS {
+            if elapsed_ms < edge_ms {
                 return (false, Some(edge_ms));
             }
         }
@@ -111,12 +111,11 @@ impl Lamp {
 
     /// Whether the LED is on.
     pub fn poll(&mut self, now_ms: u64) -> bool {
-        if let Some(until_ms) = self.published_until_ms {
-            if now_ms < until_ms {
-                self.changes_at_ms = Some(until_ms);
-                return true;
-            }
-            self.published_until_ms = None;
+        if let Some(until_ms) = self.published_until_ms
+            && now_ms < until_ms
+        {
+            self.changes_at_ms = Some(until_ms);
+            return true;
         }
         let (is_on, changes_after_ms) = self.pattern.at(now_ms.saturating_sub(self.since_ms));
         self.changes_at_ms = changes_after_ms.map(|after_ms| self.since_ms.saturating_add(after_ms));

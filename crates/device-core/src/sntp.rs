@@ -258,6 +258,9 @@ mod tests {
         {
             assert_eq!(told(unix_ms, BUILT), Ok(unix_ms));
         }
+        let year_ms = 365 * 86_400_000;
+        let (built_in_2100, in_2110) = (overflow_unix_ms + 64 * year_ms, overflow_unix_ms + 74 * year_ms);
+        assert_eq!(told(in_2110, built_in_2100), Ok(in_2110));
         assert_eq!(
             told(BUILT, overflow_unix_ms + 1_000),
             Ok(BUILT),

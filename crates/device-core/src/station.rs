@@ -417,6 +417,21 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_lasted_ends_a_row_of_failures() {
+        let mut air = Air::new();
+        for _ in 0..2 {
+            air.next();
+            air.station.handle_join_failed(JoinFailure::Other, air.now_ms);
+        }
+        assert_eq!(air.next(), [Join]);
+        air.station.handle_joined(air.now_ms);
+        air.station.handle_address(air.now_ms);
+        air.now_ms += PROVEN_AFTER_MS;
+        air.station.handle_link_lost(air.now_ms);
+        assert_eq!(air.now(), [Leave], "the first failure of a new row, not the third");
+    }
+
+    #[test]
     fn news_that_come_too_late_change_nothing() {
         let mut air = Air::up();
         air.station.handle_join_failed(JoinFailure::Other, 1);

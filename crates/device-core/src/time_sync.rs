@@ -235,8 +235,10 @@ mod tests {
         assert!((60_000..=120_000).contains(&(next_ms - again_ms)), "minutes");
         assert!(sync.is_known(), "the clock goes on");
         let mut elsewhere = TimeSync::new(4);
+        elsewhere.handle_network(true, 0);
         elsewhere.handle_answer(1_000);
-        assert_ne!(elsewhere.poll_timeout(), Some(again_ms), "other devices ask at other times");
+        let elsewhere_ms = elsewhere.poll_timeout().expect("a next time");
+        assert_ne!(elsewhere_ms, again_ms, "other devices ask at other times");
     }
 
     #[test]
@@ -248,6 +250,18 @@ mod tests {
         sync.handle_network(false, 10);
         sync.handle_network(true, 20);
         assert_eq!((sync.poll(20), sync.poll_timeout()), (None, again_ms));
+    }
+
+    #[test]
+    fn a_network_that_goes_while_a_server_is_asked_asks_again_when_it_is_back() {
+        let mut sync = online(true, false);
+        sync.poll(0);
+        sync.handle_answer(0);
+        let again_ms = sync.poll_timeout().unwrap();
+        assert_eq!(sync.poll(again_ms), Some(Configured));
+        sync.handle_network(false, again_ms + 1);
+        sync.handle_network(true, again_ms + 3);
+        assert_eq!(sync.poll(again_ms + 3), Some(Configured));
     }
 
     #[test]

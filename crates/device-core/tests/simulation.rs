@@ -230,6 +230,15 @@ fn a_server_without_pubacks_is_left_after_the_deadline() {
     assert_eq!(world.log.last(), Some(&expected));
 }
 
+/// No other deadline wakes this device.
+#[test]
+fn a_puback_that_does_not_come_is_noticed_between_readings_too() {
+    let mut world = World::new(|config| config.interval_ms = 1_000_000);
+    world.server = Server::Forgetful;
+    world.run_until(29_000);
+    assert!(world.log.contains(&(10_000, CloseReason::PubAckTimeout.to_string())), "{:?}", world.log);
+}
+
 #[test]
 fn an_idle_device_pings_and_leaves_a_dead_connection() {
     let mut world = World::new(|config| config.interval_ms = 1_000_000);

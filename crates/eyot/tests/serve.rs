@@ -25,8 +25,8 @@ fn it_says_when_it_is_ready_and_drains_when_told() {
     let server = Server::start(&dir, &[]);
     let ready = server.ready.clone();
     let members: Vec<&String> = ready.as_object().expect("an object").keys().collect();
-    assert_eq!(members.len(), 8, "{ready}");
-    for absent in ["https", "alpn", "mqtt", "console"] {
+    assert_eq!(members.len(), 9, "{ready}");
+    for absent in ["https", "alpn", "mqtt", "sntp", "console"] {
         assert_eq!(ready[absent], Value::Null, "{absent}");
     }
     assert!(Path::new(ready["ca"].as_str().expect("a path")).is_file());
