@@ -37,8 +37,8 @@ export interface Surroundings {
   readonly sram: Uint8Array;
   readonly random: Random;
   readonly analogInputs: AnalogInputs;
-  /** See [`ExecutorSettings`]; by default code is translated. */
-  readonly interpretOnly?: boolean;
+  /** How often the processor must come by a piece of code before it is translated; infinity translates none. */
+  readonly translateAfter: number;
 }
 
 /**
@@ -87,7 +87,7 @@ export class Chip {
 
     this.executor = new Executor(chip, clock, flash, interrupts, {
       romFunctions: romFunctions(chip, flash, () => this.requestReset('usb_boot')),
-      interpretOnly: surroundings.interpretOnly ?? false,
+      translateAfter: surroundings.translateAfter,
     });
     // rp2040js has stepped over the first half of the instruction when it reports it.
     chip.onBreak = () => this.executor.fault(chip.core.PC - 2);

@@ -17,8 +17,7 @@ const PC = 15;
 
 export interface ExecutorSettings {
   readonly romFunctions: ReadonlyMap<number, () => number>;
-  /** Interprets every instruction: slow, and the yardstick for the translation. */
-  readonly interpretOnly: boolean;
+  readonly translateAfter: number;
 }
 
 /**
@@ -51,7 +50,7 @@ export class Executor {
     private readonly settings: ExecutorSettings,
   ) {
     this.port = new Port(chip, clock, () => this.leavesRegion(), (address) => (this.faultAddress = address));
-    this.code = new CodeCache(flash, chip.sram, this.port);
+    this.code = new CodeCache(flash, chip.sram, this.port, settings.translateAfter);
     this.nanosPerCycle = 1e9 / chip.clkSys;
     chip.addClockListener((hertz) => (this.nanosPerCycle = 1e9 / hertz));
   }
@@ -73,7 +72,7 @@ export class Executor {
       if (core.interruptsUpdated && this.interrupts.takeNext()) {
         this.spend(EXCEPTION_ENTRY_CYCLES);
       }
-      if (this.settings.interpretOnly || !this.runRegions(untilNanos)) {
+      if (!this.runRegions(untilNanos)) {
         this.interpret();
       }
       if (this.faultAddress !== null) {
