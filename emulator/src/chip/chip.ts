@@ -11,7 +11,7 @@ import { PlainRegisters } from './registers.js';
 import { buildRom } from './rom.js';
 import { romFunctions } from './rom-functions.js';
 import { installRingOscillator } from './rosc.js';
-import { adoptMemories, PERIPHERAL } from './rp2040js.js';
+import { adoptMemories, indexPeripherals, PERIPHERAL } from './rp2040js.js';
 import { installSystemReset } from './system-reset.js';
 import { AnalogInputs, installAnalogInputs } from './temperature.js';
 import { installUartTransmit } from './uart.js';
@@ -85,6 +85,7 @@ export class Chip {
       VOLTAGE_REGULATOR_REGISTERS,
     );
 
+    indexPeripherals(chip);
     this.executor = new Executor(chip, clock, flash, interrupts, {
       romFunctions: romFunctions(chip, flash, () => this.requestReset('usb_boot')),
       translateAfter: surroundings.translateAfter,
