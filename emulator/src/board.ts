@@ -235,6 +235,7 @@ export class Board {
     };
     const chip = new Chip(surroundings, watchdog);
     chip.onUartByte = (byte) => this.serial.push(byte);
+    chip.onFault = (address) => this.report({ event: 'fault', what: 'hard_fault', pc: hex(address) });
     const pio = chip.rp2040.pio[0];
     const port = new GspiPort(chip.rp2040, pio, pio.machines[0], this.radio);
     this.boots++;

@@ -222,10 +222,14 @@ test('an undefined instruction is a HardFault, and a fault in its handler locks 
   });
   handled.board.run(1 * MS);
   assert.equal(peek(handled.board, MARK), 3);
+  assert.deepEqual(handled.events.at(-1), { event: 'fault', what: 'hard_fault', pc: `0x${(CODE + 2).toString(16)}` });
 
   const locked = boardWith({ code: [0xde00], handlers: { 3: [0xde00] } });
   locked.board.run(1 * MS);
-  assert.equal(locked.events.at(-1)?.event, 'fault');
+  assert.deepEqual(
+    locked.events.map((event) => event.event === 'fault' && event.what),
+    [false, 'hard_fault', 'hard_fault', 'lockup'],
+  );
 });
 
 test('a loop of a million rounds gives the same, interpreted and translated', () => {

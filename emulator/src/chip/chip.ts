@@ -57,6 +57,9 @@ export class Chip {
   /** A byte the firmware sends on UART 0. */
   onUartByte: (byte: number) => void = () => {};
 
+  /** A HardFault, with the address of the instruction that caused it. */
+  onFault: (address: number) => void = () => {};
+
   private readonly bootClock: BootClock;
 
   constructor(surroundings: Surroundings, watchdog: WatchdogMemory) {
@@ -89,6 +92,7 @@ export class Chip {
     this.executor = new Executor(chip, clock, flash, interrupts, {
       romFunctions: romFunctions(chip, flash, () => this.requestReset('usb_boot')),
       translateAfter: surroundings.translateAfter,
+      onFault: (address) => this.onFault(address),
     });
     // rp2040js has stepped over the first half of the instruction when it reports it.
     chip.onBreak = () => this.executor.fault(chip.core.PC - 2);

@@ -18,6 +18,8 @@ const PC = 15;
 export interface ExecutorSettings {
   readonly romFunctions: ReadonlyMap<number, () => number>;
   readonly translateAfter: number;
+  /** Called for each HardFault, with the address of the instruction. */
+  readonly onFault: (address: number) => void;
 }
 
 /**
@@ -131,6 +133,7 @@ export class Executor {
     const { core } = this.chip;
     this.faultAddress = null;
     core.PC = address;
+    this.settings.onFault(address);
     if (!takeHardFault(core)) {
       this.stop = 'lockup';
     }
