@@ -97,7 +97,7 @@ const OPTIONS: readonly Option[] = [
   {
     name: '--interpret',
     value: null,
-    help: 'interpret all code instead of translating what runs often: some ten times slower, for comparing the two',
+    help: 'interpret all code instead of translating what runs often: several times slower, for comparing the two',
     set: (options) => (options.translateAfter = Infinity),
   },
   {
