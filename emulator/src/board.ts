@@ -17,6 +17,7 @@ import { Direction, Host, Network, NetworkSettings, Service } from './network/ne
 import { GspiPort } from './radio/gspi-port.js';
 import { Radio } from './radio/radio.js';
 import { Random } from './random.js';
+import { TRANSLATE_AFTER } from './translate/code-cache.js';
 
 /** An address of Raspberry Pi's range, as boards carry it. */
 const RADIO_MAC = MacAddress.parse('28:cd:c1:00:00:01');
@@ -26,8 +27,8 @@ export interface BoardSettings {
   readonly host: Host;
   /** Makes the random numbers of chip and network repeatable; what the host sends is not. */
   readonly seed: number;
-  /** Interprets all code instead of translating what runs often. For comparing the two. */
-  readonly interpretOnly?: boolean;
+  /** See [`Surroundings.translateAfter`]. */
+  readonly translateAfter?: number;
 }
 
 export interface Counters {
@@ -87,6 +88,11 @@ export class Board {
 
   /** Called when bytes crossed between host and emulator. */
   onHostInteraction: () => void = () => {};
+
+  /** The chip of the present boot, for tests that look into its memory. */
+  get chipForTests() {
+    return this.chip.rp2040;
+  }
 
   // --- Running.
 
@@ -225,10 +231,11 @@ export class Board {
       sram: this.sram,
       random: this.random,
       analogInputs: this.analogInputs,
-      interpretOnly: this.settings.interpretOnly ?? false,
+      translateAfter: this.settings.translateAfter ?? TRANSLATE_AFTER,
     };
     const chip = new Chip(surroundings, watchdog);
     chip.onUartByte = (byte) => this.serial.push(byte);
+    chip.onFault = (address) => this.report({ event: 'fault', what: 'hard_fault', pc: hex(address) });
     const pio = chip.rp2040.pio[0];
     const port = new GspiPort(chip.rp2040, pio, pio.machines[0], this.radio);
     this.boots++;

@@ -97,7 +97,7 @@ function boardSettings(options: Options) {
     },
     host: { connector: connectToHost, wallClock: Date.now },
     seed: options.seed ?? randomInt(2 ** 32),
-    interpretOnly: options.interpretOnly,
+    translateAfter: options.translateAfter,
   };
 }
 

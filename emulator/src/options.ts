@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Ipv4Address } from './network/addresses.js';
 import { HostAddress } from './network/host-stream.js';
 import { GATEWAY } from './network/network.js';
+import { TRANSLATE_AFTER } from './translate/code-cache.js';
 
 /** A command line that makes no sense. The message says what to write instead. */
 export class UsageError extends Error {}
@@ -19,7 +20,7 @@ export interface Options {
   json: boolean;
   seed: number | null;
   speed: number;
-  interpretOnly: boolean;
+  translateAfter: number;
   untilLog: RegExp | null;
   timeoutSeconds: number | null;
 }
@@ -96,8 +97,8 @@ const OPTIONS: readonly Option[] = [
   {
     name: '--interpret',
     value: null,
-    help: 'interpret all code instead of translating what runs often: some ten times slower, for comparing the two',
-    set: (options) => (options.interpretOnly = true),
+    help: 'interpret all code instead of translating what runs often: several times slower, for comparing the two',
+    set: (options) => (options.translateAfter = Infinity),
   },
   {
     name: '--until-log',
@@ -182,7 +183,7 @@ function defaults(): Options {
     json: false,
     seed: null,
     speed: Infinity,
-    interpretOnly: false,
+    translateAfter: TRANSLATE_AFTER,
     untilLog: null,
     timeoutSeconds: null,
   };

@@ -28,7 +28,15 @@ export class Pacer {
     return Math.max(0, LEAD_NANOS_MAX - this.lead);
   }
 
-  /** How long to wait, outside, until there is room again. */
+  /**
+   * Whether to wait now. Already when half of the lead is used up: stretches that shorten towards the limit would get
+   * nowhere, at great expense.
+   */
+  get mustWait(): boolean {
+    return this.lead > LEAD_NANOS_MAX / 2;
+  }
+
+  /** How long to wait, outside, until there is no lead any more. */
   get waitNanos(): number {
     return Math.max(0, this.lead);
   }

@@ -71,7 +71,7 @@ export class Runner {
 
   private async runPaced(speed: number): Promise<void> {
     const { board, pacer } = this;
-    if (pacer.roomNanos === 0) {
+    if (pacer.mustWait) {
       await this.waitAtBarrier(speed);
       return;
     }

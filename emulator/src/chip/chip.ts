@@ -11,7 +11,7 @@ import { PlainRegisters } from './registers.js';
 import { buildRom } from './rom.js';
 import { romFunctions } from './rom-functions.js';
 import { installRingOscillator } from './rosc.js';
-import { adoptMemories, PERIPHERAL } from './rp2040js.js';
+import { adoptMemories, indexPeripherals, PERIPHERAL } from './rp2040js.js';
 import { installSystemReset } from './system-reset.js';
 import { AnalogInputs, installAnalogInputs } from './temperature.js';
 import { installUartTransmit } from './uart.js';
@@ -37,8 +37,8 @@ export interface Surroundings {
   readonly sram: Uint8Array;
   readonly random: Random;
   readonly analogInputs: AnalogInputs;
-  /** See [`ExecutorSettings`]; by default code is translated. */
-  readonly interpretOnly?: boolean;
+  /** How often the processor must come by a piece of code before it is translated; infinity translates none. */
+  readonly translateAfter: number;
 }
 
 /**
@@ -56,6 +56,9 @@ export class Chip {
 
   /** A byte the firmware sends on UART 0. */
   onUartByte: (byte: number) => void = () => {};
+
+  /** A HardFault, with the address of the instruction that caused it. */
+  onFault: (address: number) => void = () => {};
 
   private readonly bootClock: BootClock;
 
@@ -85,9 +88,11 @@ export class Chip {
       VOLTAGE_REGULATOR_REGISTERS,
     );
 
+    indexPeripherals(chip);
     this.executor = new Executor(chip, clock, flash, interrupts, {
       romFunctions: romFunctions(chip, flash, () => this.requestReset('usb_boot')),
-      interpretOnly: surroundings.interpretOnly ?? false,
+      translateAfter: surroundings.translateAfter,
+      onFault: (address) => this.onFault(address),
     });
     // rp2040js has stepped over the first half of the instruction when it reports it.
     chip.onBreak = () => this.executor.fault(chip.core.PC - 2);

@@ -17,8 +17,9 @@ const PC = 15;
 
 export interface ExecutorSettings {
   readonly romFunctions: ReadonlyMap<number, () => number>;
-  /** Interprets every instruction: slow, and the yardstick for the translation. */
-  readonly interpretOnly: boolean;
+  readonly translateAfter: number;
+  /** Called for each HardFault, with the address of the instruction. */
+  readonly onFault: (address: number) => void;
 }
 
 /**
@@ -51,7 +52,7 @@ export class Executor {
     private readonly settings: ExecutorSettings,
   ) {
     this.port = new Port(chip, clock, () => this.leavesRegion(), (address) => (this.faultAddress = address));
-    this.code = new CodeCache(flash, chip.sram, this.port);
+    this.code = new CodeCache(flash, chip.sram, this.port, settings.translateAfter);
     this.nanosPerCycle = 1e9 / chip.clkSys;
     chip.addClockListener((hertz) => (this.nanosPerCycle = 1e9 / hertz));
   }
@@ -73,7 +74,7 @@ export class Executor {
       if (core.interruptsUpdated && this.interrupts.takeNext()) {
         this.spend(EXCEPTION_ENTRY_CYCLES);
       }
-      if (this.settings.interpretOnly || !this.runRegions(untilNanos)) {
+      if (!this.runRegions(untilNanos)) {
         this.interpret();
       }
       if (this.faultAddress !== null) {
@@ -132,6 +133,7 @@ export class Executor {
     const { core } = this.chip;
     this.faultAddress = null;
     core.PC = address;
+    this.settings.onFault(address);
     if (!takeHardFault(core)) {
       this.stop = 'lockup';
     }

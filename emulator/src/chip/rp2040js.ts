@@ -45,6 +45,22 @@ export function adoptMemories(chip: RP2040, memories: { flash: Uint8Array; sram:
   });
 }
 
+/** The table below covers all peripherals; what lies above are the processor's own registers, found elsewhere. */
+const PERIPHERALS_END = 0x50400000;
+const PERIPHERAL_SHIFT = 14;
+
+/**
+ * Makes finding a peripheral by its address a look into an array. rp2040js keeps them in an object with large numbers
+ * as keys, which was the most expensive part of each access. To be called when all peripherals are in place.
+ */
+export function indexPeripherals(chip: RP2040): void {
+  const table: Peripheral[] = [];
+  for (let index = 0; index < PERIPHERALS_END >>> PERIPHERAL_SHIFT; index++) {
+    table.push(chip.peripherals[index << 2]);
+  }
+  chip.findPeripheral = (address) => table[Math.min(address >>> PERIPHERAL_SHIFT, table.length - 1)];
+}
+
 export interface WatchdogState {
   reason: number;
   readonly scratchData: Uint32Array;

@@ -7,7 +7,6 @@
 export type LowRegister = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
 
 export const LR = 14;
-export const PC = 15;
 
 /** `movs rd, #value` */
 export const movs = (rd: LowRegister, value: number): number => 0x2000 | (rd << 8) | value;

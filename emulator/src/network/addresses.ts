@@ -12,10 +12,6 @@ export class MacAddress {
     return new MacAddress(Uint8Array.from(parts));
   }
 
-  equals(other: MacAddress): boolean {
-    return this.bytes.every((byte, index) => byte === other.bytes[index]);
-  }
-
   toString(): string {
     return Array.from(this.bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
   }

@@ -24,7 +24,7 @@ const RETRANSMITS_MAX = 10;
 /** How long a closed connection still answers what arrives late. */
 const LINGER_NANOS = 10_000 * NANOS_PER_MS;
 
-export type CloseReason = 'closed' | 'reset_by_device' | 'reset_by_host' | 'refused' | 'timeout' | 'fault';
+export type CloseReason = 'closed' | 'reset_by_device' | 'reset_by_host' | 'refused' | 'timeout' | 'fault' | 'replaced';
 
 export interface ConnectionOwner {
   send(segment: Segment): void;
@@ -194,10 +194,10 @@ export class TcpConnection implements HostListener {
     }
   }
 
-  /** The host sees a reset; to the device nothing is sent. */
-  drop(): void {
+  /** The device has begun anew with the same ports. The host sees a reset; to the device nothing is sent. */
+  replace(): void {
     if (this.state !== 'closed') {
-      this.close('fault');
+      this.close('replaced');
     }
   }
 

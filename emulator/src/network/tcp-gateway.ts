@@ -38,7 +38,7 @@ export class TcpGateway {
     const key = segment.fromPort * 65536 + segment.toPort;
     const known = this.connections.get(key);
     if ((segment.flags & (SYN | ACK)) === SYN && !known?.beganWith(segment)) {
-      known?.drop();
+      known?.replace();
       this.connections.delete(key);
       this.open(key, segment);
     } else if (known !== undefined) {

@@ -11,11 +11,11 @@ type Core = RP2040['core'];
 export type RegionFunction = (core: Core, block: number, cycles: number, budget: number) => number;
 
 /**
- * How often the processor must come by an address before the code there is translated.
+ * How often the processor must come by an address before the code there is translated, unless it is told otherwise.
  *
  * Measured: a boot with a join runs most code a few dozen times, and translating that costs more than it saves.
  */
-const HOT = 200;
+export const TRANSLATE_AFTER = 200;
 
 /** Flash changes a page at a time; so does what we remember of it. */
 const PAGE_SHIFT = 8;
@@ -27,7 +27,7 @@ const NEVER = -1;
 export class CodeCache {
   /** For each halfword of flash one of the above. */
   private readonly entries = new Int32Array(FLASH_BYTES / 2);
-  private readonly heat = new Uint8Array(FLASH_BYTES / 2);
+  private readonly visits = new Uint8Array(FLASH_BYTES / 2);
   private readonly pagesInUse = new Uint8Array(FLASH_BYTES >> PAGE_SHIFT);
 
   private functions: RegionFunction[] = [];
@@ -43,6 +43,8 @@ export class CodeCache {
     flash: Flash,
     private readonly memory: Uint8Array,
     private readonly port: Port,
+    /** See [`TRANSLATE_AFTER`]; the largest number that counts is 255. */
+    private readonly translateAfter: number,
   ) {
     const view = new DataView(flash.bytes.buffer);
     const offsetOf = (address: number): number => (address - FLASH_ADDRESS) >>> 0;
@@ -58,7 +60,7 @@ export class CodeCache {
     const at = (address - FLASH_ADDRESS) >>> 1;
     let entry = this.entries[at];
     if (entry === UNKNOWN) {
-      if (++this.heat[at] < HOT) {
+      if (++this.visits[at] < this.translateAfter) {
         return false;
       }
       this.translate(address);
@@ -101,7 +103,7 @@ export class CodeCache {
     const end = (offset + length + (1 << PAGE_SHIFT) - 1) >>> PAGE_SHIFT;
     if (this.pagesInUse.subarray(first, end).some((used) => used !== 0)) {
       this.entries.fill(UNKNOWN);
-      this.heat.fill(0);
+      this.visits.fill(0);
       this.pagesInUse.fill(0);
       this.functions = [];
       this.blocks = [];
