@@ -9,6 +9,7 @@ import { SRAM_BYTES } from './chip/memory-map.js';
 import { AnalogInputs, sensorVolts, TEMPERATURE_CHANNEL } from './chip/temperature.js';
 import { LineReader } from './chip/uart.js';
 import { emptyWatchdogMemory, WatchdogMemory } from './chip/watchdog.js';
+import { STUCK } from './chip/rom.js';
 import { EmulatedClock, NANOS_PER_MS } from './clock.js';
 import { Report } from './events.js';
 import { Piece } from './firmware/uf2.js';
@@ -18,6 +19,10 @@ import { GspiPort } from './radio/gspi-port.js';
 import { Radio } from './radio/radio.js';
 import { Random } from './random.js';
 import { TRANSLATE_AFTER } from './translate/code-cache.js';
+
+/** A handler that does not return within a tenth of a second is stuck itself. */
+const HANDLER_SLICE_NANOS = 10_000;
+const HANDLER_SLICES_MAX = 10_000;
 
 /** An address of Raspberry Pi's range, as boards carry it. */
 const RADIO_MAC = MacAddress.parse('28:cd:c1:00:00:01');
@@ -145,6 +150,20 @@ export class Board {
 
   setTemperature(celsius: number): void {
     this.analogInputs.setVolts(TEMPERATURE_CHANNEL, sensorVolts(celsius));
+  }
+
+  /**
+   * The program is stuck from now on, as if a loop of its thread mode never ended; interrupts go on. Only a watchdog
+   * helps.
+   */
+  hang(): void {
+    const { core } = this.chip.rp2040;
+    // A handler that is just running must return to where it came from.
+    for (let slices = 0; core.IPSR !== 0 && slices < HANDLER_SLICES_MAX; slices++) {
+      this.chip.executor.run(this.clock.nanos + HANDLER_SLICE_NANOS);
+    }
+    core.waiting = false;
+    core.PC = STUCK;
   }
 
   setRadioDead(dead: boolean): void {

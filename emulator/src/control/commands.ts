@@ -102,6 +102,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       board.setRadioDead(flag(fields, 'dead'));
     },
   },
+  hang: {
+    help: 'the program is stuck in its thread mode; interrupts go on, and only a watchdog helps',
+    fields: [],
+    run(board) {
+      board.hang();
+    },
+  },
   power_cut: {
     help: 'take the power away for `off_ms` (0) of emulated time, then boot from flash',
     fields: ['off_ms'],

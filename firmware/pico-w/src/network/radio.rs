@@ -2,6 +2,7 @@
 
 use cyw43::{A4, Aligned, Control, NetDriver, Runner, SpiBus, SpiBusCyw43, State};
 use cyw43_pio::{DEFAULT_CLOCK_DIVIDER, PioSpi};
+use embassy_futures::yield_now;
 use embassy_rp::dma;
 use embassy_rp::gpio::{Level, Output};
 use embassy_rp::peripherals::PIO0;
@@ -87,11 +88,15 @@ pub(super) async fn initialise(control: &mut Control<'_>) {
 }
 
 impl SpiBusCyw43 for Bus<'_> {
+    // The driver asks a radio that is dead again and again without a pause, and a transfer may be over before it is
+    // waited for: without yielding, the deadline of the start would never be looked at, nor anything else done.
     async fn cmd_write(&mut self, write: &[u32]) -> u32 {
+        yield_now().await;
         self.0.cmd_write(write).await
     }
 
     async fn cmd_read(&mut self, write: u32, read: &mut [u32]) -> u32 {
+        yield_now().await;
         self.0.cmd_read(write, read).await
     }
 

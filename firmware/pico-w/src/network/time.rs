@@ -5,7 +5,7 @@ use device_core::settings::Settings;
 
 use device_core::calendar::DateTime;
 use device_core::sntp::{Request, SNTP_BYTES, SNTP_PORT, SntpError};
-use device_core::{QUERY_MS_MAX, TimeSource, TimeSync};
+use device_core::{ClockError, QUERY_MS_MAX, TimeSource, TimeSync};
 use embassy_futures::select::{Either, select};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, Stack};
@@ -14,6 +14,9 @@ use embassy_time::{Duration, Instant, Timer, with_timeout};
 use super::{ADDRESSED, dhcp_option, socket};
 use crate::clock::{self, now_ms};
 use crate::entropy;
+
+/// How long the log gets before a restart: a full ring of lines at 115200 baud.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Keeps the clock right, forever.
 #[embassy_executor::task]
@@ -70,6 +73,11 @@ async fn ask(
                 log::info!("time: {} from {name}", DateTime::from_unix_s(unix_ms / 1_000));
                 time_sync.handle_answer(now_ms());
                 return;
+            }
+            Err(error @ ClockError::Ahead { .. }) => {
+                log::error!("time: {name}: {error}; restarting, because it does not go back");
+                Timer::after(LAST_WORDS).await;
+                cortex_m::peripheral::SCB::sys_reset();
             }
             Err(error) => log::warn!("time: {name}: {error}"),
         },

@@ -3,10 +3,11 @@
 use core::fmt;
 use mbedtls_rs::SessionError;
 use mbedtls_rs::sys::{
-    MBEDTLS_ERR_SSL_ALLOC_FAILED, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE, MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE,
-    MBEDTLS_ERR_X509_CERT_VERIFY_FAILED, MBEDTLS_X509_BADCERT_CN_MISMATCH, MBEDTLS_X509_BADCERT_EXPIRED,
-    MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, MBEDTLS_X509_BADCERT_FUTURE, MBEDTLS_X509_BADCERT_KEY_USAGE,
-    MBEDTLS_X509_BADCERT_NOT_TRUSTED, MBEDTLS_X509_BADCERT_NS_CERT_TYPE, MbedtlsError,
+    MBEDTLS_ERR_SSL_ALLOC_FAILED, MBEDTLS_ERR_SSL_BAD_CERTIFICATE, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE,
+    MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, MBEDTLS_ERR_X509_CERT_VERIFY_FAILED,
+    MBEDTLS_X509_BADCERT_CN_MISMATCH, MBEDTLS_X509_BADCERT_EXPIRED, MBEDTLS_X509_BADCERT_EXT_KEY_USAGE,
+    MBEDTLS_X509_BADCERT_FUTURE, MBEDTLS_X509_BADCERT_KEY_USAGE, MBEDTLS_X509_BADCERT_NOT_TRUSTED,
+    MBEDTLS_X509_BADCERT_NS_CERT_TYPE, MbedtlsError,
 };
 
 /// Who is to blame, as far as one can tell.
@@ -53,9 +54,11 @@ impl TlsFailure {
 
     pub(crate) fn fault(&self) -> Fault {
         match self.code() {
-            Some(MBEDTLS_ERR_X509_CERT_VERIFY_FAILED | MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE) => {
-                Fault::ServerNotTrusted
-            }
+            Some(
+                MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
+                | MBEDTLS_ERR_SSL_BAD_CERTIFICATE
+                | MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE,
+            ) => Fault::ServerNotTrusted,
             Some(MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) => Fault::Refused,
             _ => Fault::Other,
         }
@@ -78,7 +81,7 @@ impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(code) = self.code() else { return f.write_str("the connection broke") };
         match code {
-            MBEDTLS_ERR_X509_CERT_VERIFY_FAILED => {
+            MBEDTLS_ERR_X509_CERT_VERIFY_FAILED | MBEDTLS_ERR_SSL_BAD_CERTIFICATE => {
                 let reason = REASONS.iter().find(|(flag, _)| self.flags & flag != 0);
                 let reason = reason.map_or("its chain cannot be verified", |(_, reason)| reason);
                 write!(f, "the server's certificate is refused: {reason}")
