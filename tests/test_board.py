@@ -1,17 +1,14 @@
 """The firmware of the Pico W, in the emulated board: Wi-Fi, time, mutual TLS, readings in the log group."""
 
 import itertools
-import json
 import os
 import socket
 import struct
 
 import pytest
 
-from support.board import EMULATED_UF2, RELEASE_UF2, SERVER_NAME, Board, make_image
-from support.cloud import Cloud
+from support.board import EMULATED_UF2, RELEASE_UF2, SERVER_NAME, Board, BoardServer, make_image
 from support.hostile import CertificateAuthority, HostileServer, with_certificate, without_certificate
-from support.server import Server
 from support.waiting import eventually
 
 IS_FULL = bool(os.environ.get("EYOT_FULL"))
@@ -31,23 +28,6 @@ READING_S = 120
 
 TRUSTED_NOT = [150] * 6
 """The LED says that the server is not trusted."""
-
-
-class BoardServer(Server):
-    """A server for emulated boards: it has the name that they look for, patience, and the post's rule."""
-
-    def __init__(self, directory, *flags, **options):
-        super().__init__(directory, "--advertise", SERVER_NAME, "--connect-timeout", "10m", *flags, **options)
-
-    def start(self):
-        super().start()
-        self.cloud = Cloud(self.api_url)
-        if not self.cloud.logs.describe_log_groups()["logGroups"]:
-            self.cloud.telemetry_rule()
-        return self
-
-    def readings(self):
-        return [json.loads(message) for message in self.cloud.messages()]
 
 
 def celsius(reading, expected):

@@ -2,6 +2,7 @@
 /** The command: sets the board up as the options say, runs it, and reports. */
 import { randomInt } from 'node:crypto';
 import { Board } from './board.js';
+import { runCommand } from './control/commands.js';
 import { atMs, serveCommands, WriteLine } from './control/json-lines.js';
 import { formatEvent, wantsColour } from './control/readable.js';
 import { BoardEvent } from './events.js';
@@ -68,6 +69,14 @@ async function run(options: Options, firmware: readonly Piece[]): Promise<number
 
   board = new Board(boardSettings(options), firmware, report);
   runner = new Runner(board, () => Number(process.hrtime.bigint()), options.speed);
+  try {
+    for (const fields of options.first) {
+      runCommand(board, fields);
+    }
+  } catch (error) {
+    process.stderr.write(`--first: ${(error as Error).message}\n`);
+    return WRONG_USAGE;
+  }
   if (options.json) {
     serveCommands(process.stdin, board, runner, writeLine, (reason) => finish(reason, FINE));
   }

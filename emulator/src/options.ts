@@ -1,5 +1,6 @@
 /** The command line: one table from which the parser and `--help` derive. */
 import { readFileSync } from 'node:fs';
+import { Fields } from './control/commands.js';
 import { Ipv4Address } from './network/addresses.js';
 import { HostAddress } from './network/host-stream.js';
 import { GATEWAY } from './network/network.js';
@@ -18,6 +19,7 @@ export interface Options {
   names: Map<string, Ipv4Address>;
   ntpServers: Ipv4Address[];
   json: boolean;
+  first: Fields[];
   seed: number | null;
   speed: number;
   translateAfter: number;
@@ -81,6 +83,12 @@ const OPTIONS: readonly Option[] = [
     value: null,
     help: 'events as JSON lines on stdout, commands as JSON lines on stdin (see README.md)',
     set: (options) => (options.json = true),
+  },
+  {
+    name: '--first',
+    value: 'COMMAND',
+    help: 'a command of the JSON lines, carried out before the board starts: \'{"command":"radio_dead","dead":true}\'; may be repeated',
+    set: (options, value) => options.first.push(command(value)),
   },
   {
     name: '--seed',
@@ -181,6 +189,7 @@ function defaults(): Options {
     names: new Map(),
     ntpServers: [],
     json: false,
+    first: [],
     seed: null,
     speed: Infinity,
     translateAfter: TRANSLATE_AFTER,
@@ -252,6 +261,18 @@ function pattern(text: string): RegExp {
   } catch (error) {
     throw new UsageError(`\`--until-log\`: ${(error as Error).message}`);
   }
+}
+
+function command(text: string): Fields {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return value as Fields;
+    }
+  } catch {
+    // Said below.
+  }
+  throw new UsageError('`--first` takes a JSON object, such as {"command":"radio_dead","dead":true}');
 }
 
 function splitOnce(text: string, separator: string): [string, string | undefined] {

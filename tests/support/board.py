@@ -11,7 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-from .server import BINARY, ROOT, clean_environment
+from .cloud import Cloud
+from .server import BINARY, ROOT, Server, clean_environment
 
 EMULATOR = ROOT / "emulator/dist/src/main.js"
 FIRMWARE = Path(os.environ.get("EYOT_FIRMWARE", ROOT / "target/firmware"))
@@ -25,7 +26,7 @@ PASSWORD = "emulated-password"
 SERVER_NAME = "eyot.test"
 """The server's name, which only the emulated network knows."""
 
-DEADLINE_S = 240.0
+DEADLINE_S = float(os.environ.get('EYOT_BOARD_DEADLINE_S', 240))
 """An emulated second of computing takes several; on a busy machine many."""
 
 FLASH_PAUSE_MS = 800
@@ -46,15 +47,35 @@ def make_image(directory, server, thing, *options, firmware=EMULATED_UF2):
     return image
 
 
+class BoardServer(Server):
+    """A server for emulated boards: it has the name that they look for, patience, and the post's rule."""
+
+    def __init__(self, directory, *flags, **options):
+        super().__init__(directory, "--advertise", SERVER_NAME, "--connect-timeout", "10m", *flags, **options)
+
+    def start(self):
+        super().start()
+        self.cloud = Cloud(self.api_url)
+        if not self.cloud.logs.describe_log_groups()["logGroups"]:
+            self.cloud.telemetry_rule()
+        return self
+
+    def readings(self):
+        return [json.loads(message) for message in self.cloud.messages()]
+
+
 class Board:
     """`with Board(image, mqtts_port) as board:` runs one."""
 
-    def __init__(self, image, mqtts_port, *options, names=(SERVER_NAME, "pool.ntp.org")):
+    def __init__(self, image, mqtts_port, *options, first=(), names=(SERVER_NAME, "pool.ntp.org")):
+        """`first`: commands that are carried out before the board starts."""
         self.command_line = ["node", EMULATOR, "run", image, "--json", "--ssid", SSID,
                              "--password-file", Path(image).parent / "wifi-password",
                              "--tcp-forward", f"8883=127.0.0.1:{mqtts_port}", *options]
         for name in names:
             self.command_line += ["--dns", name]
+        for command in first:
+            self.command_line += ["--first", json.dumps(command)]
         self.events = []
         self.changed = threading.Condition()
         self.process = None

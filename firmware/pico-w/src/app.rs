@@ -47,7 +47,7 @@ pub(crate) async fn run(settings: &'static Settings<'static>, pins: SensorPins, 
     };
     log::info!("device: `{}` publishes to {}", settings.client_id, settings.topic);
     network.spawn(sensor::measure(sensor, settings.interval_ms).expect("spawned once"));
-    App { settings, device }.run(client).await
+    App { settings, device, trouble: None }.run(client).await
 }
 
 /// A function of its own, so that the room for moving the ring is on the stack only now.
@@ -73,6 +73,9 @@ async fn stay_unusable(reason: &dyn core::fmt::Display) -> ! {
 struct App {
     settings: &'static Settings<'static>,
     device: &'static mut Device<'static>,
+    /// What is wrong with the server or with this board, shown until a connection stands: an attempt is shorter than a
+    /// round of flashes.
+    trouble: Option<LedPattern>,
 }
 
 impl App {
@@ -109,7 +112,7 @@ impl App {
 
     async fn open<'c>(&mut self, client: &'c mut Client) -> Result<Connection<'c>, ()> {
         let Settings { endpoint_host: host, endpoint_port: port, .. } = *self.settings;
-        network::show(LedPattern::Connecting);
+        network::show(self.trouble.unwrap_or(LedPattern::Connecting));
         log::info!("tcp: connecting to {host}:{port}");
         progress::promise(OPEN_MAX);
         let begun_ms = now_ms();
@@ -117,7 +120,7 @@ impl App {
             let tunnel = Tunnel::open(host, port).await.map_err(|error| {
                 log::warn!("tcp: {error}");
             })?;
-            client.connect(tunnel).await.map_err(|failure| tell(&failure))
+            client.connect(tunnel).await.map_err(|failure| self.trouble = tell(&failure))
         });
         let connection = opened.await.unwrap_or_else(|_| {
             log::warn!("tls: no answer in time");
@@ -138,7 +141,9 @@ impl App {
             self.begin_turn();
             if self.device.phase() == Phase::Connected && !was_connected {
                 was_connected = true;
-                log::info!("mqtt: connected");
+                let (waiting, dropped) = (self.device.waiting(), self.device.dropped());
+                log::info!("mqtt: connected; {waiting} readings wait, {dropped} were dropped");
+                self.trouble = None;
                 network::show(LedPattern::Off);
             }
             match self.device.poll_action(now_ms(), &mut out) {
@@ -155,7 +160,7 @@ impl App {
                 Some(Action::Close(reason)) => {
                     log::warn!("mqtt: {reason}");
                     if matches!(reason, CloseReason::Refused(_)) {
-                        network::show(LedPattern::Refused);
+                        self.refused();
                     }
                     // The last words must not outlast the promise.
                     let _ = with_timeout(WRITE_MAX, connection.close()).await;
@@ -180,14 +185,14 @@ impl App {
                             log::warn!(
                                 "mqtt: the server hung up before it accepted this board; its log says why"
                             );
-                            network::show(LedPattern::Refused);
+                            self.refused();
                         }
                         self.device.handle_closed(now_ms());
                         return;
                     }
                     Either4::First(Ok(bytes)) => self.device.handle_bytes(&read[..bytes], now_ms()),
                     Either4::First(Err(failure)) => {
-                        tell(&failure);
+                        self.trouble = tell(&failure);
                         self.device.handle_closed(now_ms());
                         return;
                     }
@@ -196,6 +201,11 @@ impl App {
                 },
             }
         }
+    }
+
+    fn refused(&mut self) {
+        self.trouble = Some(LedPattern::Refused);
+        network::show(LedPattern::Refused);
     }
 
     fn begin_turn(&mut self) {
@@ -224,13 +234,15 @@ fn handle_status(device: &mut Device<'_>, status: Status) {
 }
 
 /// Logs it, and shows whose fault it is.
-fn tell(failure: &TlsFailure) {
+fn tell(failure: &TlsFailure) -> Option<LedPattern> {
     log::warn!("tls: {failure}");
-    match failure.fault() {
-        Fault::ServerNotTrusted => network::show(LedPattern::ServerNotTrusted),
-        Fault::Refused => network::show(LedPattern::Refused),
-        Fault::Other => {}
-    }
+    let trouble = match failure.fault() {
+        Fault::ServerNotTrusted => LedPattern::ServerNotTrusted,
+        Fault::Refused => LedPattern::Refused,
+        Fault::Other => return None,
+    };
+    network::show(trouble);
+    Some(trouble)
 }
 
 /// Whether all of it was taken.

@@ -107,7 +107,7 @@ impl Conductor<'_, '_> {
                 Some(StationAction::Join) => self.join().await,
                 Some(StationAction::AwaitAddress) => log::info!("wifi: asking for an address"),
                 Some(StationAction::Leave) => {
-                    log::warn!("wifi: giving up this attempt");
+                    self.tell_failure();
                     if with_timeout(RADIO_ANSWER_MAX, self.control.leave()).await.is_err() {
                         return;
                     }
@@ -159,16 +159,16 @@ impl Conductor<'_, '_> {
                 self.station.handle_joined(now_ms());
             }
             Either::First(Err(error)) => {
-                let (failure, reason) = match error {
-                    JoinError::NetworkNotFound => (JoinFailure::NetworkNotFound, "there is no such network"),
-                    JoinError::AuthenticationFailure => (JoinFailure::WrongPassword, "the password is wrong"),
-                    JoinError::JoinFailure(_) => (JoinFailure::Other, "the network refused"),
+                let failure = match error {
+                    JoinError::NetworkNotFound => JoinFailure::NetworkNotFound,
+                    JoinError::AuthenticationFailure => JoinFailure::WrongPassword,
+                    JoinError::JoinFailure(_) => JoinFailure::Other,
                 };
-                log::warn!("wifi: {reason}");
                 self.station.handle_join_failed(failure, now_ms());
+                self.tell_failure();
             }
             // The station says what follows.
-            Either::Second(()) => log::warn!("wifi: no answer"),
+            Either::Second(()) => {}
         }
     }
 
@@ -205,20 +205,20 @@ impl Conductor<'_, '_> {
         };
         match select4(Timer::at(next), lost, addressed, WANTED_CHANGED.wait()).await {
             Either4::First(()) | Either4::Fourth(()) => {}
-            Either4::Second(()) => {
-                log::warn!("wifi: the link is gone");
-                self.station.handle_link_lost(now_ms());
-            }
-            Either4::Third(()) if is_up => {
-                log::warn!("wifi: the address is gone");
-                self.station.handle_link_lost(now_ms());
-            }
+            Either4::Second(()) => self.station.handle_link_lost(now_ms()),
+            Either4::Third(()) if is_up => self.station.handle_link_lost(now_ms()),
             Either4::Third(()) => {
                 if let Some(config) = stack.config_v4() {
                     log::info!("wifi: address {}", config.address.address());
                 }
                 self.station.handle_address(now_ms());
             }
+        }
+    }
+
+    fn tell_failure(&self) {
+        if let Some(failure) = self.station.last_failure() {
+            log::warn!("wifi: {failure}");
         }
     }
 

@@ -1,0 +1,223 @@
+"""What the board survives: servers, networks, clocks and programs that fail. Times are the board's own, emulated."""
+
+import pytest
+
+from support.board import SERVER_NAME, Board, BoardServer, make_image
+from support.waiting import eventually
+
+INTERVAL_MS = 2_000
+"""Between two readings."""
+GRID_MS = 5
+"""A reading is taken when its timer fires, within this of its time."""
+
+ARRIVAL_S = 120
+"""How long readings may take to arrive: some emulated seconds of a busy machine."""
+
+CONNECTED = r"mqtt: connected; (\d+) readings wait, (\d+) were dropped"
+
+ONLY_12 = "IoTSecurityPolicy_TLS12_1_2_2022_10"
+
+
+OTHER_PASSWORD = {"command": "access_point", "ssid": "emulated", "passphrase": "another password"}
+DEAD_RADIO = {"command": "radio_dead", "dead": True}
+TEN_YEARS_AHEAD = {"command": "sntp_offset", "seconds": 10 * 365 * 86_400}
+
+
+def silent(service):
+    return {"command": "service", "name": service, "answering": False}
+
+
+@pytest.fixture
+def server(tmp_path):
+    with BoardServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def image(tmp_path, server):
+    return make_image(tmp_path, server, "survivor")
+
+
+def late(server):
+    """When the readings that came late were measured, in the order of their arrival, each once."""
+    return list(dict.fromkeys(reading["measured_at"] for reading in server.readings() if "measured_at" in reading))
+
+
+def expect_no_gap(server, count, since=0):
+    """At least `count` readings came late after the first `since`, in order, and none is missing between them."""
+    eventually(lambda: len(late(server)) >= since + count,
+               lambda: f"{count} more late readings than {since}; there are {late(server)}", ARRIVAL_S)
+    measured = late(server)[since:]
+    steps = [later - earlier for earlier, later in zip(measured, measured[1:])]
+    assert all(abs(step - INTERVAL_MS) <= GRID_MS for step in steps), steps
+
+
+def expect_live_reading(server):
+    before = len(server.readings())
+    eventually(lambda: any("measured_at" not in reading for reading in server.readings()[before:]),
+               "a reading that is sent at once", ARRIVAL_S)
+
+
+def test_a_broker_that_restarts(tmp_path, server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        expect_live_reading(server)
+        mark, port, before = board.mark(), server.mqtts_port, len(late(server))
+        server.stop()
+        board.expect_log("mqtt: the server hung up", mark)
+        # Until it has knocked in vain a few times.
+        for _ in range(3):
+            _, mark = board.expect_log("tcp: the connection was refused", mark), board.mark()
+        with BoardServer(tmp_path, mqtts_port=port) as again:
+            at_ms, match = board.expect_log(CONNECTED, mark)
+            assert int(match[1]) > 0 and match[2] == "0", match[0]
+            expect_no_gap(again, int(match[1]) - 1, before)
+            expect_live_reading(again)
+        # The fixture ends it once more.
+        server.start()
+
+
+def test_two_minutes_without_wifi(server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        expect_live_reading(server)
+        mark, before = board.mark(), len(late(server))
+        board.do("link_loss", for_ms=120_000)
+        lost_ms, _ = board.expect_log("wifi: the Wi-Fi network is gone", mark)
+        assert board.expect_flashes(board.mark()) == [150, 150]
+        found_ms, match = board.expect_log(CONNECTED, mark)
+        assert 120_000 < found_ms - lost_ms < 300_000
+        waited = int(match[1])
+        assert waited >= 60 and match[2] == "0", match[0]
+        expect_no_gap(server, waited - 1, before)
+        expect_live_reading(server)
+
+
+def test_a_network_that_gives_no_address(server, image):
+    with Board(image, server.mqtts_port, first=[silent("dhcp")]) as board:
+        board.expect_log("wifi: asking for an address")
+        mark = board.mark()
+        assert board.expect_flashes(board.mark()) == [150, 150, 150]
+        for _ in range(3):
+            _, mark = board.expect_log("wifi: the network gave no address in time", mark), board.mark()
+        board.expect_log("radio: turning it off and on again")
+        board.do("service", name="dhcp", answering=True)
+        board.expect_log(CONNECTED)
+        expect_live_reading(server)
+
+
+def test_a_wrong_wifi_password(tmp_path, server, image):
+    with Board(image, server.mqtts_port, first=[OTHER_PASSWORD]) as board:
+        board.expect_log("wifi: the Wi-Fi network did not accept the password")
+        board.do("access_point", ssid="emulated", passphrase="emulated-password")
+        board.expect_log(CONNECTED)
+
+
+def test_a_connection_that_leads_nowhere(server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        expect_live_reading(server)
+        mark, before = board.mark(), len(late(server))
+        assert board.do("tcp_black_hole")["connections"] == 1
+        cut_ms = board.do("counters")["at_ms"]
+        found_ms, match = board.expect_log(CONNECTED, mark)
+        assert found_ms - cut_ms < 60_000, "it notices within its deadlines"
+        assert match[2] == "0"
+        expect_no_gap(server, int(match[1]) - 1, before)
+
+
+def test_a_stuck_program(server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        mark = board.mark()
+        board.do("hang")
+        board.expect_log("the application is stuck; the watchdog will restart the board", mark)
+        board.expect("a reset", lambda event: event["event"] == "reset" and event["reason"] == "watchdog", mark)
+        board.expect_log("restarted by the watchdog", mark)
+        board.expect_log(CONNECTED, mark)
+        expect_live_reading(server)
+
+
+def test_a_power_cut(server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        mark = board.mark()
+        board.do("power_cut", off_ms=1_000)
+        board.expect_log("on Pico W, started", mark)
+        board.expect_log(CONNECTED, mark)
+        expect_live_reading(server)
+
+
+def test_a_dead_radio(server, image):
+    with Board(image, server.mqtts_port, first=[DEAD_RADIO]) as board:
+        board.expect_log("radio: it does not answer; the LED hangs on it and stays dark")
+        board.do("radio_dead", dead=False)
+        at_ms, match = board.expect_log(CONNECTED)
+        # Readings were taken all the time.
+        assert int(match[1]) >= 5
+        expect_no_gap(server, int(match[1]) - 1)
+
+
+def test_without_the_time_nothing_is_tried(server, image):
+    with Board(image, server.mqtts_port, first=[silent("sntp")]) as board:
+        board.expect_log("time: pool.ntp.org: no answer")
+        assert board.expect_flashes(board.mark()) == [150] * 4
+        assert not [line for line in board.log() if "tcp: connecting" in line]
+        board.do("service", name="sntp", answering=True)
+        board.expect_log(CONNECTED)
+
+
+def test_the_time_of_eyot_for_a_network_without_internet(tmp_path):
+    with BoardServer(tmp_path, "--sntp-port", "0") as server:
+        image = make_image(tmp_path, server, "inland")
+        port = server.ready["sntp"].rpartition(":")[2]
+        options = ["--ntp-server", "10.0.2.2", "--udp-forward", f"123=127.0.0.1:{port}"]
+        with Board(image, server.mqtts_port, *options, names=[SERVER_NAME]) as board:
+            board.expect_log(r"time: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ from the network's time server")
+            board.expect_log(CONNECTED)
+        named = make_image(tmp_path, server, "named", "--ntp", "clock.test")
+        with Board(named, server.mqtts_port, *options[2:], names=[SERVER_NAME, "clock.test"]) as board:
+            board.expect_log(r"time: \S+ from clock.test")
+
+
+def test_a_wrong_clock_leads_to_a_restart(server, image):
+    """A time server that is wrong by ten years: every certificate has expired, until two others agree."""
+    with Board(image, server.mqtts_port, first=[TEN_YEARS_AHEAD]) as board:
+        board.expect_log("tls: the server's certificate is refused: it has expired")
+        board.do("sntp_offset", seconds=0)
+        board.expect_log("it was set by a wrong server; restarting")
+        board.expect_log(CONNECTED)
+
+
+def test_a_bad_link(server, image):
+    with Board(image, server.mqtts_port) as board:
+        for direction in ("to_device", "from_device"):
+            board.do("drop_frames", direction=direction, percent=15)
+        board.do("slow_network", latency_ms=100, bytes_per_second=20_000)
+        board.expect_log(CONNECTED)
+        eventually(lambda: len(server.readings()) >= 5, "five readings", ARRIVAL_S)
+
+
+def test_a_certificate_that_the_server_does_not_want(server, image):
+    iot = server.cloud.iot
+    certificate_id = iot.list_certificates()["certificates"][0]["certificateId"]
+    iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log("mqtt: the server hung up before it accepted this board")
+        assert board.expect_flashes(board.mark()) == [150] * 7
+        iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
+        board.expect_log(CONNECTED)
+
+
+def test_a_session_is_resumed(tmp_path):
+    """Coming back costs no signature: with an RSA key that is seconds."""
+    with BoardServer(tmp_path, "--tls-policy", ONLY_12) as server:
+        image = make_image(tmp_path, server, "returning", "--key", "rsa")
+        with Board(image, server.mqtts_port) as board:
+            _, first = board.expect_log(r"tls: handshake took (\d+) ms")
+            board.expect_log(CONNECTED)
+            mark = board.mark()
+            board.do("tcp_reset")
+            _, second = board.expect_log(r"tls: handshake took (\d+) ms", mark)
+            board.expect_log(CONNECTED, mark)
+            assert int(second[1]) < int(first[1]) / 4, (first[1], second[1])
