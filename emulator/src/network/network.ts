@@ -70,6 +70,7 @@ export class Network implements Air {
 
   /** Services that keep silent. */
   readonly silent = new Set<Service>();
+  private readonly startedAtUnixMs: number;
   /** How far the time server is wrong, in seconds. */
   sntpOffsetSeconds = 0;
 
@@ -84,10 +85,10 @@ export class Network implements Air {
   private readonly dhcp: DhcpSettings;
 
   constructor(
-    clock: EmulatedClock,
+    private readonly clock: EmulatedClock,
     random: Random,
     private readonly settings: NetworkSettings,
-    private readonly host: Host,
+    host: Host,
     private readonly report: Report,
   ) {
     this.accessPoint = new AccessPoint(clock, settings.accessPoint, (ssid, outcome, secured) =>
@@ -105,6 +106,7 @@ export class Network implements Air {
       { opened: (connection) => this.tcpOpened(connection), closed: (connection, reason) => this.tcpClosed(connection, reason) },
       (segment) => this.sendSegment(segment),
     );
+    this.startedAtUnixMs = host.wallClock();
     this.udp = new UdpForwarder(settings.udpForwards, host.wallClock, (port, devicePort, data) => {
       this.onHostInteraction();
       this.sendUdp(port, devicePort, data, STATION);
@@ -269,7 +271,8 @@ export class Network implements Air {
   }
 
   private askedForTime(payload: Buffer, devicePort: number): void {
-    const unixMilliseconds = this.host.wallClock() + this.sntpOffsetSeconds * 1000;
+    // The board's hours may pass in a second outside: two answers must be as far apart as its own clock says.
+    const unixMilliseconds = this.startedAtUnixMs + this.clock.milliseconds + this.sntpOffsetSeconds * 1000;
     const answer = answerSntp(payload, unixMilliseconds);
     if (answer === null) {
       return;

@@ -178,22 +178,11 @@ impl App {
                 )
                 .await
                 {
-                    Either4::First(Ok(0)) => {
-                        if was_connected {
-                            log::warn!("mqtt: the server hung up");
-                        } else {
-                            log::warn!(
-                                "mqtt: the server hung up before it accepted this board; its log says why"
-                            );
-                            self.refused();
-                        }
-                        self.device.handle_closed(now_ms());
-                        return;
+                    Either4::First(Ok(bytes @ 1..)) => {
+                        self.device.handle_bytes(&read[..bytes], now_ms());
                     }
-                    Either4::First(Ok(bytes)) => self.device.handle_bytes(&read[..bytes], now_ms()),
-                    Either4::First(Err(failure)) => {
-                        self.trouble = tell(&failure);
-                        self.device.handle_closed(now_ms());
+                    Either4::First(heard) => {
+                        self.lost(heard.err(), was_connected);
                         return;
                     }
                     Either4::Second(()) | Either4::Fourth(()) => {}
@@ -201,6 +190,21 @@ impl App {
                 },
             }
         }
+    }
+
+    /// The connection is over; with a reason, unless the server just hung up.
+    fn lost(&mut self, failure: Option<TlsFailure>, was_connected: bool) {
+        match failure {
+            Some(failure) if failure.fault() != Fault::Other => self.trouble = tell(&failure),
+            // A server that does not want the certificate, or the client id, says no more than that.
+            _ if !was_connected => {
+                log::warn!("mqtt: the server hung up before it accepted this board; its log says why");
+                self.refused();
+            }
+            Some(failure) => self.trouble = tell(&failure),
+            None => log::warn!("mqtt: the server hung up"),
+        }
+        self.device.handle_closed(now_ms());
     }
 
     fn refused(&mut self) {
