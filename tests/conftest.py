@@ -9,8 +9,8 @@ import pytest
 from support.cloud import Cloud
 from support.server import Server
 
-# Minutes of waiting for the server's own clocks: `cargo xtask test --full` sets the variable.
-collect_ignore = [] if os.environ.get("EYOT_FULL") else ["test_slow_clocks.py"]
+# Minutes of waiting for the server's own clocks, and of an emulated board: `cargo xtask test --full` sets the variable.
+collect_ignore = [] if os.environ.get("EYOT_FULL") else ["test_slow_clocks.py", "test_board_faults.py"]
 
 
 @pytest.fixture(scope="module")

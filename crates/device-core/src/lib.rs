@@ -74,8 +74,8 @@ pub use average::{SAMPLES_MAX, Samples};
 pub use backoff::{Backoff, BackoffConfig};
 pub use clock::{Clock, ClockError, STEP_MS_MAX};
 pub use config::{
-    CLIENT_ID_BYTES_MAX, Config, ConfigError, Deadlines, SAMPLES_PER_READING, SEND_BYTES_MAX, TOPIC_BYTES_MAX,
-    WILL_PAYLOAD_BYTES_MAX, telemetry_topic,
+    CLIENT_ID_BYTES_MAX, Config, ConfigError, Deadlines, SAMPLES_PER_READING, SEND_BYTES_MAX,
+    TOPIC_BYTES_MAX, WILL_PAYLOAD_BYTES_MAX, telemetry_topic,
 };
 pub use device::{Device, INFLIGHT_MAX, Phase};
 pub use dhcp_inform::{INFORM_PACKET_BYTES, Inform};
