@@ -15,7 +15,7 @@ ARRIVAL_S = 120
 
 CONNECTED = r"mqtt: connected; (\d+) readings wait, (\d+) were dropped"
 
-ONLY_12 = "IoTSecurityPolicy_TLS12_1_2_2022_10"
+ONLY_12, ONLY_13 = "IoTSecurityPolicy_TLS12_1_2_2022_10", "IoTSecurityPolicy_TLS13_1_3_2022_10"
 
 
 OTHER_PASSWORD = {"command": "access_point", "ssid": "emulated", "passphrase": "another password"}
@@ -210,9 +210,10 @@ def test_a_certificate_that_the_server_does_not_want(server, image):
         board.expect_log(CONNECTED)
 
 
-def test_a_session_is_resumed(tmp_path):
+@pytest.mark.parametrize("policy", [ONLY_12, ONLY_13])
+def test_a_session_is_resumed(tmp_path, policy):
     """Coming back costs no signature: with an RSA key that is seconds."""
-    with BoardServer(tmp_path, "--tls-policy", ONLY_12) as server:
+    with BoardServer(tmp_path, "--tls-policy", policy) as server:
         image = make_image(tmp_path, server, "returning", "--key", "rsa")
         with Board(image, server.mqtts_port) as board:
             _, first = board.expect_log(r"tls: handshake took (\d+) ms")
@@ -222,3 +223,4 @@ def test_a_session_is_resumed(tmp_path):
             _, second = board.expect_log(r"tls: handshake took (\d+) ms", mark)
             board.expect_log(CONNECTED, mark)
             assert int(second[1]) < int(first[1]) / 4, (first[1], second[1])
+            expect_live_reading(server)

@@ -13,6 +13,8 @@ fn main() {
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rustc-link-arg-bins=--nmagic");
     println!("cargo:rustc-link-arg-bins=-Tlink.x");
+    // See src/tls/tickets.rs.
+    println!("cargo:rustc-link-arg-bins=--wrap=mbedtls_ssl_config_defaults");
     if is_rp2040 {
         println!("cargo:rustc-link-arg-bins=-Tlink-rp.x");
     }

@@ -6,6 +6,7 @@
 mod error;
 mod hooks;
 mod roots;
+mod tickets;
 
 use core::ffi::CStr;
 use device_core::settings::{HOST_BYTES_MAX, Settings};
@@ -36,6 +37,9 @@ pub(crate) struct Client {
 /// A connection that stands.
 pub(crate) struct Connection<'c> {
     session: Session<'c, Tunnel>,
+    /// Where the session is saved when its ticket has come.
+    saved: &'c mut Option<SavedSession>,
+    awaits_ticket: bool,
 }
 
 impl Client {
@@ -63,31 +67,36 @@ impl Client {
 
     /// Shakes hands. Takes an RSA key's 6 s of computing without a pause.
     pub(crate) async fn connect(&mut self, tunnel: Tunnel) -> Result<Connection<'_>, TlsFailure> {
-        let mut session = Session::new(self.tls.reference(), tunnel, &self.config)?;
-        let shaken = match &self.saved {
-            Some(saved) => session.connect_with_session(saved).await,
+        let Self { tls, config, host, saved } = self;
+        let mut session = Session::new(tls.reference(), tunnel, config)?;
+        // Used once: a server that forgot the session may refuse it, and TLS 1.3's tickets are for one use
+        // [RFC 8446 C.4].
+        let shaken = match saved.take() {
+            Some(saved) => session.connect_with_session(&saved).await,
             None => session.connect().await,
         };
         if let Err(error) = shaken {
-            // A server that forgot the session may refuse it: the next attempt begins anew.
-            self.saved = None;
             return Err(TlsFailure::new(error, session.tls_verification_details()));
         }
-        let version = match session.tls_version() {
-            Some(TlsVersion::Tls1_2) => "1.2",
-            Some(TlsVersion::Tls1_3) => "1.3",
-            None => "?",
-        };
-        log::info!("tls: version {version} with {}", self.host);
-        self.saved = session.save().ok();
-        Ok(Connection { session })
+        let awaits_ticket = session.tls_version() == Some(TlsVersion::Tls1_3);
+        log::info!("tls: version {} with {host}", if awaits_ticket { "1.3" } else { "1.2" });
+        if !awaits_ticket {
+            *saved = session.save().ok();
+        }
+        Ok(Connection { session, saved, awaits_ticket })
     }
 }
 
 impl Connection<'_> {
     /// Reads what has come, or waits; 0 when the server hung up.
     pub(crate) async fn read(&mut self, into: &mut [u8]) -> Result<usize, TlsFailure> {
-        Ok(self.session.read(into).await?)
+        let read = self.session.read(into).await?;
+        // TLS 1.3's ticket comes before the server's first data.
+        if self.awaits_ticket && read > 0 {
+            self.awaits_ticket = false;
+            *self.saved = self.session.save().ok();
+        }
+        Ok(read)
     }
 
     /// Writes all of it.
