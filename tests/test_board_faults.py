@@ -224,3 +224,14 @@ def test_a_session_is_resumed(tmp_path, policy):
             board.expect_log(CONNECTED, mark)
             assert int(second[1]) < int(first[1]) / 4, (first[1], second[1])
             expect_live_reading(server)
+
+
+def test_a_server_that_has_an_address_and_no_name(tmp_path):
+    """`eyot serve --lan` names an address for devices: the certificate must be for it, and is."""
+    gateway = "10.0.2.2"
+    with BoardServer(tmp_path, "--advertise", gateway) as server:
+        image = make_image(tmp_path, server, "addressed", host=gateway)
+        with Board(image, server.mqtts_port, names=["pool.ntp.org"]) as board:
+            board.expect_log(f"tls: version 1.3 with {gateway}")
+            board.expect_log(CONNECTED)
+            expect_live_reading(server)

@@ -33,14 +33,14 @@ FLASH_PAUSE_MS = 800
 """Between two rounds of flashes the LED is dark for a second; between two flashes for a fifth of one."""
 
 
-def make_image(directory, server, thing, *options, firmware=EMULATED_UF2):
+def make_image(directory, server, thing, *options, firmware=EMULATED_UF2, host=SERVER_NAME):
     """`eyot pico image`: thing, key, certificate, policy, and the file that goes onto a board."""
     directory = Path(directory)
     password = directory / "wifi-password"
     password.write_text(PASSWORD)
     image = directory / f"{thing}.uf2"
     command = [BINARY, "pico", "image", "--thing", thing, "--wifi-ssid", SSID, "--wifi-password-file", password,
-               "--endpoint", f"{SERVER_NAME}:8883", "--endpoint-url", server.api_url, "--offline",
+               "--endpoint", f"{host}:8883", "--endpoint-url", server.api_url, "--offline",
                "--firmware", firmware, "--out", image, "--force", *options]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60, env=clean_environment())
     assert done.returncode == 0, done.stdout + done.stderr
