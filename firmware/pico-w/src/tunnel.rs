@@ -14,7 +14,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pipe::Pipe;
 use embassy_sync::signal::Signal;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
-use portable_atomic::{AtomicBool, Ordering};
+use portable_atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// From the server to TLS: some segments, so that the socket's window stays open while TLS computes.
 const INWARD_BYTES: usize = 4_096;
@@ -24,16 +24,23 @@ const OUTWARD_BYTES: usize = 2_048;
 pub(crate) static INWARD: Pipe<CriticalSectionRawMutex, INWARD_BYTES> = Pipe::new();
 pub(crate) static OUTWARD: Pipe<CriticalSectionRawMutex, OUTWARD_BYTES> = Pipe::new();
 pub(crate) static REQUEST: Signal<CriticalSectionRawMutex, Request> = Signal::new();
-pub(crate) static OUTCOME: Signal<CriticalSectionRawMutex, Result<(), OpenError>> = Signal::new();
+pub(crate) static OUTCOME: Signal<CriticalSectionRawMutex, Outcome> = Signal::new();
 /// Set by the network when the connection is over; what is in `INWARD` may still be read.
 static IS_OVER: AtomicBool = AtomicBool::new(true);
 static OVER: Signal<CriticalSectionRawMutex, ()> = Signal::new();
 
-/// What thread mode wants.
+/// What became of which attempt.
+pub(crate) type Outcome = (Attempt, Result<(), OpenError>);
+
+/// Tells one attempt to connect from another: what comes of one that was given up is nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt(u32);
+
+/// What thread mode wants. A later wish replaces an earlier one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Request {
     /// Connect.
-    Open { host: &'static str, port: u16 },
+    Open { attempt: Attempt, host: &'static str, port: u16 },
     /// Hang up.
     Close,
 }
@@ -68,10 +75,17 @@ pub(crate) struct Tunnel(());
 impl Tunnel {
     /// Connects. Giving up this future is allowed.
     pub(crate) async fn open(host: &'static str, port: u16) -> Result<Self, OpenError> {
-        OUTCOME.reset();
-        REQUEST.signal(Request::Open { host, port });
-        OUTCOME.wait().await?;
-        Ok(Self(()))
+        static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+        let attempt = Attempt(ATTEMPTS.fetch_add(1, Ordering::Relaxed));
+        // Dropped, also when this future is, it hangs up.
+        let tunnel = Self(());
+        REQUEST.signal(Request::Open { attempt, host, port });
+        loop {
+            let (of, outcome) = OUTCOME.wait().await;
+            if of == attempt {
+                return outcome.map(|()| tunnel);
+            }
+        }
     }
 
     fn is_drained() -> bool {

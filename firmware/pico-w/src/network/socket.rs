@@ -29,7 +29,7 @@ const FAREWELL_MAX: Duration = Duration::from_secs(2);
 pub(super) async fn serve(stack: Stack<'static>) -> ! {
     let (mut receive, mut send) = ([0; RECEIVE_BYTES], [0; SEND_BYTES]);
     loop {
-        let Request::Open { host, port } = REQUEST.wait().await else { continue };
+        let Request::Open { attempt, host, port } = REQUEST.wait().await else { continue };
         let mut socket = TcpSocket::new(stack, &mut receive, &mut send);
         // A new request, or giving up, ends the attempt.
         let opened = match select(open(stack, &mut socket, host, port), REQUEST.wait()).await {
@@ -42,11 +42,11 @@ pub(super) async fn serve(stack: Stack<'static>) -> ! {
         };
         if let Err(error) = opened {
             socket.abort();
-            OUTCOME.signal(Err(error));
+            OUTCOME.signal((attempt, Err(error)));
             continue;
         }
         begin();
-        OUTCOME.signal(Ok(()));
+        OUTCOME.signal((attempt, Ok(())));
         carry(&mut socket).await;
         end();
         farewell(&mut socket).await;
