@@ -52,6 +52,7 @@ unsafe fn SWI_IRQ_1() {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     memory::paint_stack();
+    memory::guard_stack();
     memory::start_heap();
     let board = board::take();
     serial::start();

@@ -4,7 +4,7 @@ mod heap;
 mod stack;
 
 pub(crate) use heap::start as start_heap;
-pub(crate) use stack::paint as paint_stack;
+pub(crate) use stack::{guard as guard_stack, paint as paint_stack};
 
 /// Logs the high-water marks. `cargo xtask firmware` holds them to a budget.
 pub(crate) fn report() {

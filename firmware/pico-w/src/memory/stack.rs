@@ -14,6 +14,15 @@ const PAINT: u32 = 0x57AC_57AC;
 /// What lies below the caller's stack pointer may be in use by this very function.
 const OWN_FRAME_WORDS: usize = 64;
 
+/// The lowest bytes may not be touched once they are guarded: 32 of them, on a boundary of 32.
+const GUARD_BYTES: usize = 64;
+
+/// From here on a stack that grows into static memory is a fault, not silent damage; the watchdog ends it.
+pub(crate) fn guard() {
+    // It fails where there is no memory protection, as in the emulated board.
+    let _ = embassy_rp::install_core0_stack_guard();
+}
+
 /// Fills the unused stack, so that [`peak`] can see what was touched. First of all, before interrupts.
 pub(crate) fn paint() {
     let end = addr_of!(__sheap).cast_mut();
@@ -29,11 +38,12 @@ pub(crate) fn paint() {
 
 /// Bytes in use at most since start.
 pub(super) fn peak() -> usize {
-    let end = addr_of!(__sheap);
-    let words = bytes() / size_of::<u32>();
+    let readable = addr_of!(__sheap).wrapping_byte_add(GUARD_BYTES);
+    let words = (bytes() - GUARD_BYTES) / size_of::<u32>();
     // SAFETY: all of it is memory; who writes to it meanwhile can only make the answer too small.
-    let untouched = unsafe { (0..words).take_while(|word| end.add(*word).read_volatile() == PAINT).count() };
-    bytes() - untouched * size_of::<u32>()
+    let untouched =
+        unsafe { (0..words).take_while(|word| readable.add(*word).read_volatile() == PAINT).count() };
+    bytes() - GUARD_BYTES - untouched * size_of::<u32>()
 }
 
 /// Bytes that there are.
