@@ -26,6 +26,9 @@ EXPIRED = ("-days", "-1")
 READING_S = 120
 """How long a reading may take: two emulated seconds of a busy machine."""
 
+CONNECTING = [150] * 5
+"""The LED says that the board connects, or waits for its next attempt."""
+
 TRUSTED_NOT = [150] * 6
 """The LED says that the server is not trusted."""
 
@@ -49,6 +52,12 @@ def test_the_release_image_reports_what_its_sensor_measures(tmp_path, key, polic
                            lambda: f"a reading of {expected} degrees; there are {server.readings()[-5:]}", READING_S)
 
 
+@pytest.fixture
+def server(tmp_path):
+    with BoardServer(tmp_path / "server") as server:
+        yield server
+
+
 def test_servers_that_cannot_prove_who_they_are_are_refused(tmp_path, server):
     """One board, to which one wrong server after the other answers at the same address."""
     authority = CertificateAuthority(tmp_path / "trusted", "Trusted by the board")
@@ -62,11 +71,17 @@ def test_servers_that_cannot_prove_who_they_are_are_refused(tmp_path, server):
         (with_certificate(*authority.issue("by-device", SERVER_NAME, issuer=device)), "not from an authority"),
         (without_certificate, "it left out a step of the handshake"),
     ]
+    # A real device certificate of the CA that the board trusts: it names no host at all.
+    posing = server.cloud.certificate(tmp_path, "posing")
+    wrong.append((with_certificate(posing.certificate, posing.key), "for another host name"))
     port = free_port()
     image = make_image(tmp_path, server, "careful", "--ca", authority.certificate)
     with Board(image, port) as board:
         mark = board.mark()
         for serve, reason in wrong:
+            # With nobody there the LED says so, and nothing of the server before.
+            board.expect_log("tcp: the connection was refused", since=mark)
+            assert board.expect_flashes(since=board.mark()) == CONNECTING, reason
             with HostileServer(port, serve) as hostile:
                 board.expect_log(f"tls: the server.*is refused: .*{reason}", since=mark)
                 mark = board.mark()

@@ -1,5 +1,8 @@
 """What the board survives: servers, networks, clocks and programs that fail. Times are the board's own, emulated."""
 
+import json
+import socket
+
 import pytest
 
 from support.board import SERVER_NAME, Board, BoardServer, make_image
@@ -235,3 +238,49 @@ def test_a_server_that_has_an_address_and_no_name(tmp_path):
             board.expect_log(f"tls: version 1.3 with {gateway}")
             board.expect_log(CONNECTED)
             expect_live_reading(server)
+
+
+def test_a_radio_that_dies_while_it_is_used(server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        mark = board.mark()
+        board.do("radio_dead", dead=True)
+        board.expect_log("radio: it (no longer answers|does not answer)", mark)
+        board.do("radio_dead", dead=False)
+        board.expect_log(CONNECTED, mark)
+        expect_live_reading(server)
+
+
+def test_a_radio_that_dies_before_it_joins(server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log("radio: ready")
+        board.do("radio_dead", dead=True)
+        mark = board.mark()
+        board.expect_log("radio: it (no longer answers|does not answer)", mark)
+        board.do("radio_dead", dead=False)
+        board.expect_log(CONNECTED, mark)
+
+
+def test_readings_come_faster_than_a_silent_server_is_given_up(tmp_path, server):
+    """A server that takes the connection and says nothing costs 30 s; at ten readings a second none may be lost."""
+    image = make_image(tmp_path, server, "fast", "--interval", "100ms")
+    port = server.mqtts_port
+    server.stop()
+    with socket.create_server(("127.0.0.1", port)) as silent_server, Board(image, port) as board:
+        board.expect_log("tls: no answer in time")
+        silent_server.close()
+        with BoardServer(tmp_path, mqtts_port=port):
+            _, match = board.expect_log(CONNECTED)
+            assert int(match[1]) + int(match[2]) >= 300, match[0]
+    server.start()
+
+
+def test_a_policy_that_lets_connect_but_not_publish(server, image):
+    iot = server.cloud.iot
+    connect_only = {"Version": "2012-10-17",
+                    "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}]}
+    policy = iot.list_policies()["policies"][0]["policyName"]
+    iot.create_policy_version(policyName=policy, policyDocument=json.dumps(connect_only), setAsDefault=True)
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log("mqtt: the server hung up at the first message: does its policy allow publishing to")
+        assert board.expect_flashes(board.mark()) == [150] * 7

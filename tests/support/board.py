@@ -54,6 +54,7 @@ class BoardServer(Server):
         super().__init__(directory, "--advertise", SERVER_NAME, "--connect-timeout", "10m", *flags, **options)
 
     def start(self):
+        self.directory.mkdir(exist_ok=True)
         super().start()
         self.cloud = Cloud(self.api_url)
         if not self.cloud.logs.describe_log_groups()["logGroups"]:

@@ -88,19 +88,27 @@ impl Inform {
 
     /// The time server's address, if this packet is the answer to this question and names one.
     pub fn ntp_server(&self, ipv4_packet: &[u8]) -> Option<[u8; 4]> {
+        let options = self.answer(ipv4_packet)?;
+        // [RFC 2132 8.3] One or more addresses, the preferred one first.
+        let servers = option(options, NTP_SERVERS)?;
+        let first: [u8; 4] = *servers.first_chunk()?;
+        (servers.len().is_multiple_of(4) && is_one_host(first)).then_some(first)
+    }
+
+    /// Whether this packet is the answer to this question, also if it names no time server: waiting is over.
+    pub fn is_answered_by(&self, ipv4_packet: &[u8]) -> bool {
+        self.answer(ipv4_packet).is_some()
+    }
+
+    /// The options of the answer to this question.
+    fn answer<'p>(&self, ipv4_packet: &'p [u8]) -> Option<&'p [u8]> {
         let message = udp_payload(ipv4_packet)?;
         let (head, options) = message.split_at_checked(OPTIONS)?;
         let is_ours = head[..3] == [OP_REPLY, ETHERNET, ETHERNET_ADDRESS_BYTES]
             && head[XID..][..4] == self.transaction_id.to_be_bytes()
             && head[CHADDR..][..6] == self.hardware_address
             && head[COOKIE..] == MAGIC_COOKIE;
-        if !is_ours || option(options, MESSAGE_TYPE)? != [ACK] {
-            return None;
-        }
-        // [RFC 2132 8.3] One or more addresses, the preferred one first.
-        let servers = option(options, NTP_SERVERS)?;
-        let first: [u8; 4] = *servers.first_chunk()?;
-        (servers.len().is_multiple_of(4) && is_one_host(first)).then_some(first)
+        (is_ours && option(options, MESSAGE_TYPE)? == [ACK]).then_some(options)
     }
 }
 

@@ -2,25 +2,25 @@
 
 use device_core::settings::Settings;
 use device_core::{
-    Action, CloseReason, Config, ConfigError, Deadlines, Device, LedPattern, PacketKind, Phase,
-    SEND_BYTES_MAX,
+    Action, CloseReason, Config, ConfigError, Deadlines, Device, LedPattern, Phase, SEND_BYTES_MAX,
 };
 use embassy_executor::SendSpawner;
-use embassy_futures::select::{Either3, Either4, select3, select4};
+use embassy_futures::select::{Either, Either3, Either4, select, select3, select4};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use static_cell::StaticCell;
 
 use crate::board::SensorPins;
 use crate::clock::{self, now_ms};
 use crate::network::{self, STATUS, Status};
+use crate::progress::APPLICATION;
 use crate::sensor::{self, MEASURED, Sensor};
 use crate::tls::{Client, Connection, Fault, TlsFailure};
 use crate::tunnel::Tunnel;
-use crate::{entropy, memory, progress};
+use crate::{entropy, memory};
 
 /// The longest the loop rests before it promises again.
 const REST_MAX: Duration = Duration::from_secs(10);
-/// What one turn of the loop may take beside a rest: reading the sensor, writing a packet.
+/// What one turn of the loop may take beside a rest: writing a packet.
 const TURN_MAX: Duration = Duration::from_secs(30);
 /// What opening a connection may take: its deadline, and an RSA key that is just signing when it passes.
 const OPEN_MAX: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ const READ_BYTES: usize = 128;
 /// Runs forever.
 #[embassy_executor::task]
 pub(crate) async fn run(settings: &'static Settings<'static>, pins: SensorPins, network: SendSpawner) -> ! {
-    progress::promise(OPEN_MAX);
+    APPLICATION.promise(OPEN_MAX);
     let mut sensor = Sensor::new(pins);
     let mut generator = entropy::generator(&mut sensor, settings);
     let seed = entropy::seed_of(&mut generator);
@@ -65,7 +65,7 @@ async fn stay_unusable(reason: &dyn core::fmt::Display) -> ! {
     loop {
         log::error!("configuration: {reason}: write it again with `eyot pico image`");
         network::show(LedPattern::ConfigurationUnusable);
-        progress::promise(TURN_MAX);
+        APPLICATION.promise(TURN_MAX);
         Timer::after(REST_MAX).await;
     }
 }
@@ -90,7 +90,7 @@ impl App {
         }
     }
 
-    /// Measures and waits until the device wants a connection.
+    /// Keeps the readings and waits until the device wants a connection.
     async fn until_open(&mut self) {
         let mut out = [0; SEND_BYTES_MAX];
         loop {
@@ -114,15 +114,19 @@ impl App {
         let Settings { endpoint_host: host, endpoint_port: port, .. } = *self.settings;
         network::show(self.trouble.unwrap_or(LedPattern::Connecting));
         log::info!("tcp: connecting to {host}:{port}");
-        progress::promise(OPEN_MAX);
+        APPLICATION.promise(OPEN_MAX);
         let begun_ms = now_ms();
+        let Self { device, trouble, .. } = self;
         let opened = with_timeout(Duration::from_millis(Deadlines::default().transport_ms), async {
             let tunnel = Tunnel::open(host, port).await.map_err(|error| {
                 log::warn!("tcp: {error}");
+                // What was wrong with a server that is no longer there is no longer known.
+                *trouble = None;
+                network::show(LedPattern::Connecting);
             })?;
-            client.connect(tunnel).await.map_err(|failure| self.trouble = tell(&failure))
+            client.connect(tunnel).await.map_err(|failure| *trouble = tell(&failure))
         });
-        let connection = opened.await.unwrap_or_else(|_| {
+        let connection = keeping_readings(device, opened).await.unwrap_or_else(|_| {
             log::warn!("tls: no answer in time");
             Err(())
         })?;
@@ -137,33 +141,40 @@ impl App {
         let mut out = [0; SEND_BYTES_MAX];
         let mut read = [0; READ_BYTES];
         let mut was_connected = false;
+        let delivered_before = self.device.delivered();
+        let mut shown = delivered_before;
         loop {
             self.begin_turn();
+            if self.device.delivered() > shown {
+                if shown == delivered_before {
+                    // Only now: a server may accept a board whose readings it then refuses.
+                    self.trouble = None;
+                    network::show(LedPattern::Off);
+                }
+                shown = self.device.delivered();
+                network::show(LedPattern::Published);
+            }
             if self.device.phase() == Phase::Connected && !was_connected {
                 was_connected = true;
-                let (waiting, dropped) = (self.device.waiting(), self.device.dropped());
+                let (waiting, dropped) = (self.device.waiting(), self.device.dropped() + sensor::lost());
                 log::info!("mqtt: connected; {waiting} readings wait, {dropped} were dropped");
-                self.trouble = None;
-                network::show(LedPattern::Off);
             }
             match self.device.poll_action(now_ms(), &mut out) {
                 Some(Action::Sample { .. }) => {}
-                Some(Action::Send { bytes, kind }) => {
-                    if !write(&mut connection, &out[..bytes]).await {
+                Some(Action::Send { bytes, .. }) => {
+                    if !keeping_readings(self.device, write(&mut connection, &out[..bytes])).await {
                         self.device.handle_closed(now_ms());
                         return;
-                    }
-                    if kind == PacketKind::Publish {
-                        network::show(LedPattern::Published);
                     }
                 }
                 Some(Action::Close(reason)) => {
                     log::warn!("mqtt: {reason}");
-                    if matches!(reason, CloseReason::Refused(_)) {
-                        self.refused();
+                    match reason {
+                        CloseReason::Refused(_) => self.refused(),
+                        _ => network::show(LedPattern::Connecting),
                     }
                     // The last words must not outlast the promise.
-                    let _ = with_timeout(WRITE_MAX, connection.close()).await;
+                    let _ = keeping_readings(self.device, with_timeout(WRITE_MAX, connection.close())).await;
                     return;
                 }
                 Some(Action::OpenTransport) => {
@@ -182,7 +193,8 @@ impl App {
                         self.device.handle_bytes(&read[..bytes], now_ms());
                     }
                     Either4::First(heard) => {
-                        self.lost(heard.err(), was_connected);
+                        let is_proven = self.device.delivered() > delivered_before;
+                        self.lost(heard.err(), was_connected, is_proven);
                         return;
                     }
                     Either4::Second(()) | Either4::Fourth(()) => {}
@@ -193,12 +205,21 @@ impl App {
     }
 
     /// The connection is over; with a reason, unless the server just hung up.
-    fn lost(&mut self, failure: Option<TlsFailure>, was_connected: bool) {
+    fn lost(&mut self, failure: Option<TlsFailure>, was_connected: bool, is_proven: bool) {
+        network::show(LedPattern::Connecting);
         match failure {
             Some(failure) if failure.fault() != Fault::Other => self.trouble = tell(&failure),
             // A server that does not want the certificate, or the client id, says no more than that.
             _ if !was_connected => {
                 log::warn!("mqtt: the server hung up before it accepted this board; its log says why");
+                self.refused();
+            }
+            // Nor one whose policy lets this board connect, but not publish.
+            None if !is_proven => {
+                log::warn!(
+                    "mqtt: the server hung up at the first message: does its policy allow publishing to {}?",
+                    self.settings.topic
+                );
                 self.refused();
             }
             Some(failure) => self.trouble = tell(&failure),
@@ -213,7 +234,7 @@ impl App {
     }
 
     fn begin_turn(&mut self) {
-        progress::promise(REST_MAX + TURN_MAX);
+        APPLICATION.promise(REST_MAX + TURN_MAX);
         if let Some(unix_ms) = clock::unix_ms() {
             self.device.handle_time(unix_ms, now_ms());
         }
@@ -227,6 +248,20 @@ impl App {
         let latest = Instant::now() + REST_MAX;
         let due = self.device.poll_timeout().map_or(latest, Instant::from_millis);
         Timer::at(due.min(latest))
+    }
+}
+
+/// Carries on, and takes the readings of the meantime: thread mode's queue for them is short.
+async fn keeping_readings<T>(device: &mut Device<'_>, work: impl Future<Output = T>) -> T {
+    let keeping = async {
+        loop {
+            let (samples, measured_at_ms) = MEASURED.receive().await;
+            device.handle_samples(&samples, measured_at_ms);
+        }
+    };
+    match select(work, keeping).await {
+        Either::First(done) => done,
+        Either::Second(never) => never,
     }
 }
 

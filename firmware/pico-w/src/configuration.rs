@@ -4,7 +4,7 @@ use device_core::settings::{CONFIG_ADDRESS, CONFIG_BYTES, Settings, SettingsErro
 use embassy_time::{Duration, Timer};
 use static_cell::StaticCell;
 
-use crate::progress;
+use crate::progress::APPLICATION;
 
 /// How often a board that cannot work says so: a person who opens the serial console need not wait long.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub(crate) fn read() -> Result<&'static Settings<'static>, SettingsError> {
 pub(crate) async fn complain(error: SettingsError) -> ! {
     loop {
         log::error!("configuration: {error}");
-        progress::promise(COMPLAIN_EVERY * 2);
+        APPLICATION.promise(COMPLAIN_EVERY * 2);
         Timer::after(COMPLAIN_EVERY).await;
     }
 }

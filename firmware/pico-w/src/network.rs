@@ -29,6 +29,7 @@ use static_cell::StaticCell;
 
 use crate::board::RadioPins;
 use crate::entropy;
+use crate::progress::RADIO;
 
 use bridge::{Bridge, StackEnd};
 pub(crate) use conduct::show;
@@ -117,6 +118,7 @@ async fn powered(
     settings: &'static Settings<'static>,
     station: &mut Station,
 ) {
+    RADIO.promise(RADIO_START_MAX * 2);
     let Ok((device, control, runner)) = with_timeout(RADIO_START_MAX, radio.start()).await else {
         log::error!("radio: it does not answer; the LED hangs on it and stays dark. Trying again");
         return;
@@ -130,6 +132,7 @@ async fn powered(
 
 /// Without settings there is nothing to join, but the LED still hangs on the radio.
 async fn only_led(radio: &mut Radio) {
+    RADIO.promise(RADIO_START_MAX * 2);
     let Ok((_, control, runner)) = with_timeout(RADIO_START_MAX, radio.start()).await else {
         log::error!("radio: it does not answer; the LED hangs on it and stays dark. Trying again");
         return;

@@ -7,20 +7,29 @@ use embassy_rp::adc::{Adc, Async, Channel, Config};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::channel;
 use embassy_time::{Duration, Ticker};
+use portable_atomic::{AtomicU32, Ordering};
 
 use crate::board::{Irqs, SensorPins};
 use crate::clock::now_ms;
 
-/// Readings that wait while thread mode computes: at the shortest interval those of an RSA key's 8 s.
-const WAITING_MAX: usize = 80;
-const _: () = assert!(WAITING_MAX * INTERVAL_MS_MIN as usize >= 8_000);
+/// Readings that wait while thread mode computes: at the shortest interval those of an RSA key's 8 s, twice, because a
+/// board waits for its flash.
+const WAITING_MAX: usize = 160;
+const _: () = assert!(WAITING_MAX * INTERVAL_MS_MIN as usize >= 16_000);
 
 /// What was measured, and when.
 pub(crate) type Measured = (Samples, u64);
 
-/// The readings, oldest first. One that finds no room is lost, as when the ring is full.
+/// The readings, oldest first. One that finds no room is lost and counted.
 pub(crate) static MEASURED: channel::Channel<CriticalSectionRawMutex, Measured, WAITING_MAX> =
     channel::Channel::new();
+
+static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// Readings that found no room since start.
+pub(crate) fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed).into()
+}
 
 /// Measures on a fixed grid of time, forever.
 #[embassy_executor::task]
@@ -29,7 +38,9 @@ pub(crate) async fn measure(mut sensor: Sensor, interval_ms: u32) -> ! {
     loop {
         let measured_at_ms = now_ms();
         let samples = sensor.read(SAMPLES_PER_READING).await;
-        let _ = MEASURED.try_send((samples, measured_at_ms));
+        if MEASURED.try_send((samples, measured_at_ms)).is_err() {
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
         ticker.next().await;
     }
 }

@@ -82,9 +82,11 @@ pub(crate) async fn write_out(pins: SerialPins) -> ! {
     let _uart = UartTx::new_blocking(pins.uart, pins.transmit, Config::default());
     let mut chunk = [0; 32];
     loop {
-        let lost = LOST.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            log::warn!("{lost} lines of the log were lost");
+        if RING.free_capacity() >= LINE_BYTES_MAX {
+            let lost = LOST.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                log::warn!("{lost} lines of the log were lost");
+            }
         }
         let read = RING.read(&mut chunk).await;
         for byte in &chunk[..read] {

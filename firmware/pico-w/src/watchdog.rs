@@ -1,10 +1,10 @@
-//! The watchdog: it restarts a board whose application is stuck, or whose interrupt executor is.
+//! The watchdog: it restarts a board whose application or radio's task is stuck, or whose whole interrupt executor is.
 
 use core::fmt;
 use embassy_rp::watchdog::{ResetReason, Watchdog};
 use embassy_time::{Duration, Timer};
 
-use crate::progress;
+use crate::progress::{APPLICATION, RADIO};
 
 /// Without food for this long it bites. The RP2040 cannot wait for longer than 8.388 s [RP2040 4.7.5, E1].
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -28,7 +28,7 @@ impl fmt::Display for Restart {
         f.write_str(match self.0 {
             None => "started",
             Some(ResetReason::Forced) => "restarted by itself",
-            Some(ResetReason::TimedOut) => "restarted by the watchdog: the application was stuck",
+            Some(ResetReason::TimedOut) => "restarted by the watchdog: something was stuck",
         })
     }
 }
@@ -36,14 +36,17 @@ impl fmt::Display for Restart {
 /// Feeds it while the application keeps its promise.
 #[embassy_executor::task]
 pub(crate) async fn feed(mut watchdog: Watchdog) -> ! {
-    progress::promise(START_TIME);
+    APPLICATION.promise(START_TIME);
+    RADIO.promise(START_TIME);
     watchdog.pause_on_debug(true);
     watchdog.start(PATIENCE);
     loop {
-        if progress::is_kept() {
-            watchdog.feed(PATIENCE);
-        } else {
-            log::error!("the application is stuck; the watchdog will restart the board");
+        match [("application", &APPLICATION), ("radio's task", &RADIO)]
+            .into_iter()
+            .find(|(_, who)| !who.is_kept())
+        {
+            None => watchdog.feed(PATIENCE),
+            Some((who, _)) => log::error!("the {who} is stuck; the watchdog will restart the board"),
         }
         Timer::after(FEED_EVERY).await;
     }

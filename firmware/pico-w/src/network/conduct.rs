@@ -17,12 +17,17 @@ use embassy_time::{Duration, Instant, Timer, with_timeout};
 
 use super::{ADDRESSED, STATUS, Status, radio};
 use crate::clock::{self, now_ms};
+use crate::progress::RADIO;
 
 /// The radio's answers come in milliseconds; one that does not is hung.
 const RADIO_ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The LED is the radio's first general purpose pin.
 const LED: u8 = 0;
 
+/// A turn takes at most a join's 20 s and some answers of the radio.
+const TURN_MAX: Duration = Duration::from_secs(60);
+/// As long as the pause between two flashes.
+const BEFORE_JOINING: Duration = Duration::from_millis(200);
 /// Two flashes of the joining pattern.
 const JOINING_SHOWN: Duration = Duration::from_millis(500);
 /// The time may become known at any moment, which nobody tells.
@@ -61,6 +66,7 @@ pub(super) async fn run(
     settings: &'static Settings<'static>,
     station: &mut Station,
 ) {
+    RADIO.promise(TURN_MAX);
     if with_timeout(RADIO_ANSWER_MAX, radio::initialise(&mut control)).await.is_err() {
         log::error!("radio: its firmware does not answer");
         return;
@@ -74,11 +80,16 @@ pub(super) async fn run(
 
 /// A board without settings only says so.
 pub(super) async fn show_unusable(mut control: Control<'_>) {
-    radio::initialise(&mut control).await;
+    if with_timeout(RADIO_ANSWER_MAX, radio::initialise(&mut control)).await.is_err() {
+        return;
+    }
     let mut lamp = Lamp::new();
     lamp.show(LedPattern::ConfigurationUnusable, now_ms());
     loop {
-        let until_ms = light(&mut control, &mut lamp).await;
+        RADIO.promise(TURN_MAX);
+        let Ok(until_ms) = with_timeout(RADIO_ANSWER_MAX, light(&mut control, &mut lamp)).await else {
+            return;
+        };
         Timer::at(Instant::from_millis(until_ms.unwrap_or(now_ms() + 1_000))).await;
     }
 }
@@ -102,9 +113,16 @@ struct Conductor<'n, 's> {
 impl Conductor<'_, '_> {
     async fn conduct(&mut self) {
         loop {
+            RADIO.promise(TURN_MAX);
             self.tell_status();
             match self.station.poll(now_ms()) {
-                Some(StationAction::Join) => self.join().await,
+                Some(StationAction::Join) => {
+                    if with_timeout(RADIO_ANSWER_MAX, self.show_joining()).await.is_err() {
+                        log::error!("radio: it no longer answers");
+                        return;
+                    }
+                    self.join().await;
+                }
                 Some(StationAction::AwaitAddress) => log::info!("wifi: asking for an address"),
                 Some(StationAction::Leave) => {
                     self.tell_failure();
@@ -144,7 +162,6 @@ impl Conductor<'_, '_> {
 
     async fn join(&mut self) {
         let Settings { wifi_ssid, wifi_password, .. } = *self.settings;
-        self.show_joining().await;
         log::info!("wifi: joining `{wifi_ssid}`");
         let options = match wifi_password {
             "" => JoinOptions::new_open(),
@@ -174,6 +191,9 @@ impl Conductor<'_, '_> {
 
     /// Two flashes, before the join takes the radio's attention.
     async fn show_joining(&mut self) {
+        // What was shown before ends, so that the flashes can be counted.
+        self.control.gpio_set(LED, false).await;
+        Timer::after(BEFORE_JOINING).await;
         let until = Instant::now() + JOINING_SHOWN;
         let mut lamp = Lamp::new();
         lamp.show(LedPattern::JoiningWifi, now_ms());

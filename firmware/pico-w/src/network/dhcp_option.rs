@@ -38,11 +38,11 @@ pub(super) async fn ntp_server(stack: Stack<'_>) -> Option<[u8; 4]> {
         loop {
             // The socket sees all of UDP; only the answer to this question counts.
             if let Ok(read) = socket.recv(&mut packet).await
-                && let Some(server) = inform.ntp_server(&packet[..read])
+                && inform.is_answered_by(&packet[..read])
             {
-                return server;
+                return inform.ntp_server(&packet[..read]);
             }
         }
     };
-    with_timeout(ANSWER_MAX, answered).await.ok()
+    with_timeout(ANSWER_MAX, answered).await.ok().flatten()
 }

@@ -3,11 +3,12 @@
 use core::fmt;
 use mbedtls_rs::SessionError;
 use mbedtls_rs::sys::{
-    MBEDTLS_ERR_SSL_ALLOC_FAILED, MBEDTLS_ERR_SSL_BAD_CERTIFICATE, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE,
-    MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, MBEDTLS_ERR_X509_CERT_VERIFY_FAILED,
-    MBEDTLS_X509_BADCERT_CN_MISMATCH, MBEDTLS_X509_BADCERT_EXPIRED, MBEDTLS_X509_BADCERT_EXT_KEY_USAGE,
-    MBEDTLS_X509_BADCERT_FUTURE, MBEDTLS_X509_BADCERT_KEY_USAGE, MBEDTLS_X509_BADCERT_NOT_TRUSTED,
-    MBEDTLS_X509_BADCERT_NS_CERT_TYPE, MbedtlsError,
+    MBEDTLS_ERR_MPI_ALLOC_FAILED, MBEDTLS_ERR_PK_ALLOC_FAILED, MBEDTLS_ERR_SSL_ALLOC_FAILED,
+    MBEDTLS_ERR_SSL_BAD_CERTIFICATE, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE, MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE,
+    MBEDTLS_ERR_X509_ALLOC_FAILED, MBEDTLS_ERR_X509_CERT_VERIFY_FAILED, MBEDTLS_X509_BADCERT_CN_MISMATCH,
+    MBEDTLS_X509_BADCERT_EXPIRED, MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, MBEDTLS_X509_BADCERT_FUTURE,
+    MBEDTLS_X509_BADCERT_KEY_USAGE, MBEDTLS_X509_BADCERT_NOT_TRUSTED, MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
+    MbedtlsError,
 };
 
 /// Who is to blame, as far as one can tell.
@@ -77,6 +78,14 @@ impl From<MbedtlsError> for TlsFailure {
     }
 }
 
+/// Codes are negative: a module's number in the upper bits, and below them that of what it called.
+fn is_out_of_memory(code: i32) -> bool {
+    const LOW_BITS: i32 = 0x7F;
+    let low = -(-code & LOW_BITS);
+    matches!(code, MBEDTLS_ERR_SSL_ALLOC_FAILED | MBEDTLS_ERR_X509_ALLOC_FAILED | MBEDTLS_ERR_PK_ALLOC_FAILED)
+        || low == MBEDTLS_ERR_MPI_ALLOC_FAILED
+}
+
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(code) = self.code() else { return f.write_str("the connection broke") };
@@ -89,8 +98,12 @@ impl fmt::Display for TlsFailure {
             MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE => {
                 f.write_str("the server is refused: it left out a step of the handshake")
             }
-            MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE => f.write_str("the server refused this board's certificate"),
-            MBEDTLS_ERR_SSL_ALLOC_FAILED => f.write_str("no memory left for TLS"),
+            MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE => f.write_str(
+                "the server refused the handshake: this board's certificate, or nothing in common; its log says why",
+            ),
+            code if is_out_of_memory(code) => {
+                f.write_str("no memory left for TLS: use fewer or smaller certificates")
+            }
             code => {
                 write!(f, "TLS failed with {}{:#x}", if code < 0 { "-" } else { "" }, code.unsigned_abs())
             }
