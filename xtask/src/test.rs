@@ -62,7 +62,7 @@ const STEPS: [Step; 13] = [
     }),
     ("unit", unit_tests),
     (FUZZ, |_| fuzz::check_and_run()),
-    ("firmware", |_| firmware::for_tests()),
+    ("firmware", |options| firmware::for_tests(options.full)),
     ("fw-lints", |_| firmware::lint()),
     ("emulator", |_| shell::run(Command::new("npm").args(["test", "--silent", "--prefix", "emulator"]))),
     ("build", |_| shell::run(&mut cargo(&["build", "--release", "--locked", "-p", "eyot"]))),
