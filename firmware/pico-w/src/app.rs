@@ -162,8 +162,10 @@ impl App {
             match self.device.poll_action(now_ms(), &mut out) {
                 Some(Action::Sample { .. }) => {}
                 Some(Action::Send { bytes, .. }) => {
-                    if !keeping_readings(self.device, write(&mut connection, &out[..bytes])).await {
-                        self.device.handle_closed(now_ms());
+                    let written = write(&mut connection, &out[..bytes]);
+                    if let Err(failure) = keeping_readings(self.device, written).await {
+                        let is_proven = self.device.delivered() > delivered_before;
+                        self.lost(failure, was_connected, is_proven);
                         return;
                     }
                 }
@@ -206,7 +208,6 @@ impl App {
 
     /// The connection is over; with a reason, unless the server just hung up.
     fn lost(&mut self, failure: Option<TlsFailure>, was_connected: bool, is_proven: bool) {
-        network::show(LedPattern::Connecting);
         match failure {
             Some(failure) if failure.fault() != Fault::Other => self.trouble = tell(&failure),
             // A server that does not want the certificate, or the client id, says no more than that.
@@ -215,7 +216,7 @@ impl App {
                 self.refused();
             }
             // Nor one whose policy lets this board connect, but not publish.
-            None if !is_proven => {
+            _ if !is_proven => {
                 log::warn!(
                     "mqtt: the server hung up at the first message: does its policy allow publishing to {}?",
                     self.settings.topic
@@ -225,6 +226,7 @@ impl App {
             Some(failure) => self.trouble = tell(&failure),
             None => log::warn!("mqtt: the server hung up"),
         }
+        network::show(self.trouble.unwrap_or(LedPattern::Connecting));
         self.device.handle_closed(now_ms());
     }
 
@@ -284,17 +286,13 @@ fn tell(failure: &TlsFailure) -> Option<LedPattern> {
     Some(trouble)
 }
 
-/// Whether all of it was taken.
-async fn write(connection: &mut Connection<'_>, bytes: &[u8]) -> bool {
+/// Writes all of it. The error is TLS's, or none when the server takes nothing.
+async fn write(connection: &mut Connection<'_>, bytes: &[u8]) -> Result<(), Option<TlsFailure>> {
     match with_timeout(WRITE_MAX, connection.write(bytes)).await {
-        Ok(Ok(())) => true,
-        Ok(Err(failure)) => {
-            tell(&failure);
-            false
-        }
+        Ok(written) => written.map_err(Some),
         Err(_) => {
             log::warn!("tcp: the server takes nothing");
-            false
+            Err(None)
         }
     }
 }

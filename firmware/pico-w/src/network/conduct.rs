@@ -26,8 +26,8 @@ const LED: u8 = 0;
 
 /// A turn takes at most a join's 20 s and some answers of the radio.
 const TURN_MAX: Duration = Duration::from_secs(60);
-/// As long as the pause between two flashes.
-const BEFORE_JOINING: Duration = Duration::from_millis(200);
+/// As long as the pause between two rounds of flashes, so that they can be counted.
+const BEFORE_JOINING: Duration = Duration::from_secs(1);
 /// Two flashes of the joining pattern.
 const JOINING_SHOWN: Duration = Duration::from_millis(500);
 /// The time may become known at any moment, which nobody tells.
