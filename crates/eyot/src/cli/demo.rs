@@ -177,7 +177,7 @@ fn invite() -> Outcome {
     let paint = Paint::stdout();
     say!("")?;
     say!(
-        "{} run `eyot serve --lan`, `eyot provision {THING} --telemetry --out keys`, and copy keys/*.der and the post's main.py to it (README, \"A real board\")",
+        "{} run `eyot serve --lan`, `eyot provision {THING} --telemetry --out keys`, and copy keys/*.der and the post's main.py to it (README, \"A real board\"); or the firmware in Rust: docs/pico.md",
         paint.bold("connect your real board:")
     )?;
     say!("")

@@ -6,7 +6,7 @@ use embedded_alloc::LlffHeap;
 use portable_atomic::{AtomicUsize, Ordering};
 
 /// Room for one connection: a record in (16 KiB) and one out (4 KiB), the server's chain twice (this session's and the
-/// saved one's), certificates, keys, and the big numbers of a handshake. With a chain as AWS sends it 56 KiB are used,
+/// saved one's), certificates, keys, and the big numbers of a handshake. With a chain as AWS sends it 56 KB are used,
 /// and each CA of the configuration adds itself twice.
 pub(super) const BYTES: usize = 80 * 1024;
 
