@@ -65,6 +65,20 @@ def test_a_silent_client_is_closed_after_one_and_a_half_keep_alives(server, devi
         server.expect_log("silent", "MQTT_KEEP_ALIVE_TIMEOUT")
 
 
+HEAD_TIMEOUT_S = 30
+
+
+def test_who_sends_no_further_request_is_told_when_its_connection_ends(server):
+    """Clients keep connections for their next request. One that is closed in silence would swallow it."""
+    with socket.create_connection(("127.0.0.1", server.api_port)) as tcp:
+        tcp.settimeout(HEAD_TIMEOUT_S + SLACK_S)
+        tcp.sendall(b"GET /_eyot/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        begun = time.monotonic()
+        assert tcp.recv(4096).startswith(b"HTTP/1.1 200")
+        assert tcp.recv(4096) == b""
+        assert HEAD_TIMEOUT_S - 1 < time.monotonic() - begun < HEAD_TIMEOUT_S + 1
+
+
 WRITE_TIMEOUT_S = 30
 LARGE_BODIES = 4
 """Bodies of the largest size that the API reads at the same time."""

@@ -1,10 +1,10 @@
 //! The listener: HTTP/1.1 with limits, so that slow or endless clients cost little.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWrite as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
@@ -139,6 +140,8 @@ async fn connection(
         complaints.about(peer, &error);
     }
     if linger {
+        // Told at once: a client that still took the connection for good would send its next request into nothing.
+        let _ = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await;
         // Either end is fine: it is over.
         let _ = tokio::time::timeout(LINGER_TIMEOUT, discard(&stream)).await;
     }
