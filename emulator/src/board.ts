@@ -6,10 +6,10 @@
 import { Chip, ResetReason, Surroundings } from './chip/chip.js';
 import { Flash } from './chip/flash.js';
 import { SRAM_BYTES } from './chip/memory-map.js';
-import { AnalogInputs, sensorVolts, TEMPERATURE_CHANNEL } from './chip/temperature.js';
+import { AnalogInputs } from './chip/temperature.js';
 import { LineReader } from './chip/uart.js';
 import { emptyWatchdogMemory, WatchdogMemory } from './chip/watchdog.js';
-import { STUCK } from './chip/rom.js';
+import { CRASH, STUCK } from './chip/rom.js';
 import { EmulatedClock, NANOS_PER_MS } from './clock.js';
 import { Report } from './events.js';
 import { Piece } from './firmware/uf2.js';
@@ -74,7 +74,7 @@ export class Board {
     private readonly report: Report,
   ) {
     this.random = new Random(settings.seed);
-    this.analogInputs = new AnalogInputs(this.random);
+    this.analogInputs = new AnalogInputs(this.random, this.clock);
     this.network = new Network(this.clock, this.random, settings.network, settings.host, report);
     this.radio = new Radio(RADIO_MAC, Network.MAC, this.network);
     this.network.attach(this.radio);
@@ -148,8 +148,8 @@ export class Board {
     this.analogInputs.setVolts(channel, volts);
   }
 
-  setTemperature(celsius: number): void {
-    this.analogInputs.setVolts(TEMPERATURE_CHANNEL, sensorVolts(celsius));
+  setTemperature(celsius: number, perSecond?: number): void {
+    this.analogInputs.setTemperature(celsius, perSecond);
   }
 
   /**
@@ -157,13 +157,23 @@ export class Board {
    * helps.
    */
   hang(): void {
+    this.divert(STUCK);
+  }
+
+  /** The program of the thread mode runs into something that is no instruction. */
+  crash(): void {
+    this.divert(CRASH);
+  }
+
+  /** Thread mode goes on at another address. */
+  private divert(address: number): void {
     const { core } = this.chip.rp2040;
     // A handler that is just running must return to where it came from.
     for (let slices = 0; core.IPSR !== 0 && slices < HANDLER_SLICES_MAX; slices++) {
       this.chip.executor.run(this.clock.nanos + HANDLER_SLICE_NANOS);
     }
     core.waiting = false;
-    core.PC = STUCK;
+    core.PC = address;
   }
 
   setRadioDead(dead: boolean): void {

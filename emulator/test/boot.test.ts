@@ -232,6 +232,15 @@ test('an undefined instruction is a HardFault, and a fault in its handler locks 
   );
 });
 
+test('a program that is sent to crash takes a HardFault', () => {
+  const { board, events } = boardWith({ code: [halt(0)] });
+  board.run(1 * MS);
+  board.crash();
+  board.run(2 * MS);
+  const fault = events.at(-1);
+  assert.equal(fault?.event === 'fault' && fault.what, 'hard_fault');
+});
+
 test('a loop of a million rounds gives the same, interpreted and translated', () => {
   const code = withLiterals([MARK, 1_000_000], (literal) => [
     literal(3, 0, 0),

@@ -32,7 +32,7 @@ test('every command works with its fields', () => {
     radio_dead: { dead: true },
     power_cut: { off_ms: 5 },
     adc: { channel: 4, volts: 0.7 },
-    temperature: { celsius: 21 },
+    temperature: { celsius: 21, per_second: 0.5 },
     adc_noise: { steps: 2 },
   };
   for (const command of Object.keys(COMMANDS)) {
@@ -50,6 +50,17 @@ test('the temperature sensor reads what is set, in the steps of the converter', 
   board.analogInputs.noiseSteps = 2;
   const samples = new Set(Array.from({ length: 200 }, () => board.analogInputs.sample(4)));
   assert.ok(samples.size > 1 && samples.size <= 5);
+});
+
+test('a temperature that rises does so in the time of the board', () => {
+  board.analogInputs.noiseSteps = 0;
+  const steps = (celsius: number): number => Math.round(((0.706 - (celsius - 27) * 0.001721) / 3.3) * 4096);
+  board.setTemperature(0, 1);
+  board.clock.advanceTo(board.clock.nanos + 40_000 * 1e6);
+  assert.equal(board.analogInputs.sample(4), steps(40));
+  board.setTemperature(27);
+  board.clock.advanceTo(board.clock.nanos + 40_000 * 1e6);
+  assert.equal(board.analogInputs.sample(4), steps(27));
 });
 
 const usage = (words: readonly string[], why: RegExp): void =>

@@ -9,7 +9,7 @@
  * Layout of the fixed words: RP2040 datasheet 2.8.2 and 2.8.3.
  */
 import { FLASH_ADDRESS } from './memory-map.js';
-import { WFI, beq, bne, bx, b, ldmia, ldrh, ldrLiteral, LowRegister, LR, mov, movs, adds, subs, cmp, cmpRegisters, stmia } from './thumb.js';
+import { UDF, WFI, beq, bne, bx, b, ldmia, ldrh, ldrLiteral, LowRegister, LR, mov, movs, adds, subs, cmp, cmpRegisters, stmia } from './thumb.js';
 
 export const ROM_BYTES = 16 * 1024;
 
@@ -24,6 +24,8 @@ const INITIAL_STACK_POINTER = BOOT_STAGE_2_ADDRESS;
 const HALT = 0x40;
 /** Where a test sends a program that is to be stuck: it sleeps and goes nowhere, but interrupts are served. */
 export const STUCK = 0x48;
+/** Where a test sends a program that is to crash: no instruction at all [ARMv6-M A6.7.72]. */
+export const CRASH = 0x4c;
 const RESET = 0x50;
 const TABLE_LOOKUP = 0x80;
 const FUNCTION_TABLE = 0x100;
@@ -56,6 +58,7 @@ export function buildRom(): Uint32Array {
 
   place(view, HALT, [b(HALT, HALT)]);
   place(view, STUCK, [WFI, b(STUCK + 2, STUCK)]);
+  place(view, CRASH, [UDF]);
   place(view, RESET, resetCode());
   place(view, TABLE_LOOKUP, tableLookupCode());
   ROM_FUNCTION_CODES.forEach((code, index) => {

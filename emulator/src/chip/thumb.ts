@@ -59,6 +59,8 @@ export const b = (address: number, target: number): number => 0xe000 | (((target
 export const bx = (rm: number): number => 0x4700 | (rm << 3);
 
 export const NOP = 0xbf00;
+/** What will never be an instruction. */
+export const UDF = 0xde00;
 export const WFI = 0xbf30;
 export const CPSID = 0xb672;
 export const CPSIE = 0xb662;

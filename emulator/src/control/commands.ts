@@ -109,6 +109,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       board.hang();
     },
   },
+  crash: {
+    help: 'the program runs into something that is no instruction, which is a HardFault',
+    fields: [],
+    run(board) {
+      board.crash();
+    },
+  },
   power_cut: {
     help: 'take the power away for `off_ms` (0) of emulated time, then boot from flash',
     fields: ['off_ms'],
@@ -124,10 +131,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   temperature: {
-    help: 'set the temperature of the chip, in `celsius`',
-    fields: ['celsius'],
+    help: 'set the temperature of the chip, in `celsius`, and let it rise by `per_second` (0) degrees in each emulated second',
+    fields: ['celsius', 'per_second'],
     run(board, fields) {
-      board.setTemperature(number(fields, 'celsius', -100, 200));
+      const perSecond = optional(fields, 'per_second', (name) => number(fields, name, -10, 10));
+      board.setTemperature(number(fields, 'celsius', -100, 200), perSecond);
     },
   },
   adc_noise: {
