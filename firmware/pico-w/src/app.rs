@@ -9,7 +9,6 @@ use embassy_futures::select::{Either, Either3, Either4, select, select3, select4
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use static_cell::StaticCell;
 
-use crate::board::SensorPins;
 use crate::clock::{self, now_ms};
 use crate::network::{self, STATUS, Status};
 use crate::progress::APPLICATION;
@@ -31,13 +30,10 @@ const READ_BYTES: usize = 128;
 
 /// Runs forever.
 #[embassy_executor::task]
-pub(crate) async fn run(settings: &'static Settings<'static>, pins: SensorPins, network: SendSpawner) -> ! {
+pub(crate) async fn run(settings: &'static Settings<'static>, sensor: Sensor, network: SendSpawner) -> ! {
     APPLICATION.promise(OPEN_MAX);
-    let mut sensor = Sensor::new(pins);
-    let mut generator = entropy::generator(&mut sensor, settings);
-    let seed = entropy::seed_of(&mut generator);
-    let client = Client::new(settings, generator);
-    let device = match new_device(settings, seed) {
+    let client = Client::new(settings);
+    let device = match new_device(settings, entropy::next_u64()) {
         Ok(device) => device,
         Err(error) => stay_unusable(&error).await,
     };

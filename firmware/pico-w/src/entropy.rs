@@ -1,12 +1,15 @@
-//! Random numbers for TLS: ChaCha20, seeded from everything that an attacker would have to know at once.
+//! Random numbers: ChaCha20, seeded from everything that an attacker would have to know at once.
 //!
 //! The RP2040 has no true random generator. Its ring oscillator gives bits that are biased and may follow the supply
 //! voltage, so they alone are not enough. SHA-256 mixes them with the converter's noise, the jitter between the ring
 //! oscillator and the crystal, and the secret that `eyot pico image` put into this board's configuration.
 
+use core::cell::RefCell;
+
 use chacha20::ChaCha20Rng;
 use device_core::settings::{SEED_BYTES, Settings};
 use embassy_rp::clocks::RoscRng;
+use embassy_sync::blocking_mutex::CriticalSectionMutex;
 use rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
@@ -22,8 +25,12 @@ const TIMINGS: usize = 256;
 /// What TLS draws from.
 pub(crate) type Generator = ChaCha20Rng;
 
-/// A generator with a seed of this start.
-pub(crate) fn generator(sensor: &mut Sensor, settings: &Settings<'_>) -> Generator {
+/// What everybody draws from, once it has been seeded.
+static GENERATOR: CriticalSectionMutex<RefCell<Option<Generator>>> =
+    CriticalSectionMutex::new(RefCell::new(None));
+
+/// Seeds the generator for this start. Before anything that draws from it.
+pub(crate) fn start(sensor: &mut Sensor, settings: &Settings<'_>) {
     let mut seed = Sha256::new();
     seed.update(b"eyot pico entropy 1");
     seed.update(settings.seed);
@@ -32,7 +39,26 @@ pub(crate) fn generator(sensor: &mut Sensor, settings: &Settings<'_>) -> Generat
     mix_jitter(&mut seed);
     #[cfg(feature = "pico2-w")]
     true_random::mix(&mut seed);
-    ChaCha20Rng::from_seed(seed.finalize().into())
+    let generator = ChaCha20Rng::from_seed(seed.finalize().into());
+    GENERATOR.lock(|kept| kept.replace(Some(generator)));
+}
+
+/// A number that nobody can guess who has not seen the generator's others.
+pub(crate) fn next_u64() -> u64 {
+    draw(|generator| generator.next_u64())
+}
+
+/// A generator of its own, for TLS.
+pub(crate) fn fork() -> Generator {
+    draw(|generator| {
+        let mut seed = [0; SEED_BYTES];
+        generator.fill_bytes(&mut seed);
+        Generator::from_seed(seed)
+    })
+}
+
+fn draw<T>(from: impl FnOnce(&mut Generator) -> T) -> T {
+    GENERATOR.lock(|kept| from(kept.borrow_mut().as_mut().expect("main seeds it first")))
 }
 
 fn mix_oscillator(seed: &mut Sha256) {
@@ -58,16 +84,6 @@ fn mix_jitter(seed: &mut Sha256) {
         seed.update(now.to_le_bytes());
         seed.update([tries]);
     }
-}
-
-/// Numbers for spreading attempts in time, and for the network stack.
-pub(crate) fn seed_of_no_secret() -> u64 {
-    RoscRng.next_u64()
-}
-
-/// A number that nobody can guess who has not seen the generator's others.
-pub(crate) fn seed_of(generator: &mut Generator) -> u64 {
-    generator.next_u64()
 }
 
 const _: () = assert!(SEED_BYTES == 32, "as long as the generator's seed");

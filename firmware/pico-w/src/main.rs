@@ -40,6 +40,8 @@ use embassy_rp::interrupt;
 use embassy_rp::interrupt::{InterruptExt as _, Priority};
 use static_cell::StaticCell;
 
+use crate::sensor::Sensor;
+
 /// What must not wait for cryptography.
 static NETWORK_EXECUTOR: InterruptExecutor = InterruptExecutor::new();
 
@@ -67,11 +69,15 @@ fn main() -> ! {
     network.spawn(watchdog::feed(board.watchdog).expect("spawned once"));
 
     let settings = configuration::read();
+    let mut sensor = Sensor::new(board.sensor);
+    if let Ok(settings) = settings {
+        entropy::start(&mut sensor, settings);
+    }
     network.spawn(network::run(board.radio, settings).expect("spawned once"));
 
     static THREAD_EXECUTOR: StaticCell<Executor> = StaticCell::new();
     THREAD_EXECUTOR.init(Executor::new()).run(|spawner| match settings {
-        Ok(settings) => spawner.spawn(app::run(settings, board.sensor, network).expect("spawned once")),
+        Ok(settings) => spawner.spawn(app::run(settings, sensor, network).expect("spawned once")),
         Err(error) => spawner.spawn(configuration::complain(error).expect("spawned once")),
     })
 }

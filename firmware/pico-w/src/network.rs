@@ -68,7 +68,7 @@ pub(crate) async fn run(pins: RadioPins, settings: Result<&'static Settings<'sta
     match settings {
         Ok(settings) => {
             let (mut bridge, stack) = start_stack(&spawner, settings);
-            let mut station = Station::new(entropy::seed_of_no_secret());
+            let mut station = Station::new(entropy::next_u64());
             loop {
                 powered(&mut radio, &mut bridge, stack, settings, &mut station).await;
                 bridge.cut();
@@ -97,7 +97,7 @@ fn start_stack(spawner: &Spawner, settings: &'static Settings<'static>) -> (Brid
         stack_end,
         embassy_net::Config::dhcpv4(dhcp),
         RESOURCES.init(StackResources::new()),
-        entropy::seed_of_no_secret(),
+        entropy::next_u64(),
     );
     spawner.spawn(run_stack(runner).expect("spawned once"));
     spawner.spawn(socket::serve(stack).expect("spawned once"));

@@ -57,11 +57,20 @@ impl Log for Serial {
 
 /// All of the line or nothing.
 fn push(line: &[u8]) {
-    let is_in =
-        critical_section::with(|_| RING.free_capacity() >= line.len() && RING.try_write(line).is_ok());
-    if !is_in {
-        LOST.fetch_add(1, Ordering::Relaxed);
-    }
+    critical_section::with(|_| {
+        if RING.free_capacity() < line.len() {
+            LOST.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let mut rest = line;
+        // The pipe takes what fits before the end of its memory, and the rest at the beginning.
+        while let Ok(written @ 1..) = RING.try_write(rest) {
+            rest = &rest[written..];
+            if rest.is_empty() {
+                return;
+            }
+        }
+    });
 }
 
 /// From here on, `log::info!` and the like work.

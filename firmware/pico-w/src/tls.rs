@@ -17,7 +17,7 @@ use mbedtls_rs::{
 };
 use static_cell::StaticCell;
 
-use crate::entropy::Generator;
+use crate::entropy::{self, Generator};
 use crate::tunnel::Tunnel;
 
 pub(crate) use error::{Fault, TlsFailure};
@@ -44,12 +44,9 @@ pub(crate) struct Connection<'c> {
 
 impl Client {
     /// Prepares keys and certificates. The error says which of them cannot be used.
-    pub(crate) fn new(
-        settings: &'static Settings<'static>,
-        generator: Generator,
-    ) -> Result<Self, &'static str> {
+    pub(crate) fn new(settings: &'static Settings<'static>) -> Result<Self, &'static str> {
         static GENERATOR: StaticCell<Generator> = StaticCell::new();
-        let tls = Tls::new(GENERATOR.init(generator)).map_err(|_| "TLS was started twice")?;
+        let tls = Tls::new(GENERATOR.init(entropy::fork())).map_err(|_| "TLS was started twice")?;
         hooks::install();
         let certificate =
             Certificate::new_no_copy(settings.certificate).map_err(|_| "the certificate cannot be used")?;

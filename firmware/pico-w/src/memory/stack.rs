@@ -17,7 +17,7 @@ const OWN_FRAME_WORDS: usize = 64;
 /// The lowest bytes may not be touched once they are guarded: 32 of them, on a boundary of 32.
 const GUARD_BYTES: usize = 64;
 
-/// From here on a stack that grows into static memory is a fault, not silent damage; the watchdog ends it.
+/// From here on a stack that grows into static memory is a fault, not silent damage; the watchdog restarts the board at the latest.
 pub(crate) fn guard() {
     // It fails where there is no memory protection, as in the emulated board.
     let _ = embassy_rp::install_core0_stack_guard();
@@ -26,13 +26,11 @@ pub(crate) fn guard() {
 /// Fills the unused stack, so that [`peak`] can see what was touched. First of all, before interrupts.
 pub(crate) fn paint() {
     let end = addr_of!(__sheap).cast_mut();
-    let top = cortex_m::register::msp::read() as usize as *mut u32;
-    // SAFETY: between the end of static memory and below this frame nothing lives.
-    unsafe {
-        let words = usize::try_from(top.offset_from(end)).unwrap_or(0).saturating_sub(OWN_FRAME_WORDS);
-        for word in 0..words {
-            end.add(word).write_volatile(PAINT);
-        }
+    let free_bytes = (cortex_m::register::msp::read() as usize).saturating_sub(end as usize);
+    let words = (free_bytes / size_of::<u32>()).saturating_sub(OWN_FRAME_WORDS);
+    for word in 0..words {
+        // SAFETY: between the end of static memory and below this frame nothing lives.
+        unsafe { end.add(word).write_volatile(PAINT) };
     }
 }
 

@@ -95,6 +95,8 @@ pub(super) async fn show_unusable(mut control: Control<'_>) {
 }
 
 /// Sets the LED as the lamp wants it now, and tells when it wants something else.
+///
+/// Also when nothing changes: the answer shows that the radio lives, which nothing else would say of one that is idle.
 async fn light(control: &mut Control<'_>, lamp: &mut Lamp) -> Option<u64> {
     let is_on = lamp.poll(now_ms());
     control.gpio_set(LED, is_on).await;

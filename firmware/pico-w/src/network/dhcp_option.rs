@@ -16,7 +16,7 @@ const ANSWER_BYTES_MAX: usize = 1_500;
 pub(super) async fn ntp_server(stack: Stack<'_>) -> Option<[u8; 4]> {
     let address = stack.config_v4()?.address.address().octets();
     let HardwareAddress::Ethernet(hardware_address) = stack.hardware_address();
-    let transaction_id = entropy::seed_of_no_secret() as u32;
+    let transaction_id = entropy::next_u64() as u32;
     let inform = Inform { transaction_id, address, hardware_address: hardware_address.0 };
 
     let (mut receive_meta, mut send_meta) = ([PacketMetadata::EMPTY; 2], [PacketMetadata::EMPTY; 1]);

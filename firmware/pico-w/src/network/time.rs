@@ -22,7 +22,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 #[embassy_executor::task]
 pub(super) async fn keep(stack: Stack<'static>, settings: &'static Settings<'static>) -> ! {
     let mut addressed = ADDRESSED.receiver().expect("one receiver is all that there is");
-    let mut time_sync = TimeSync::new(entropy::seed_of_no_secret());
+    let mut time_sync = TimeSync::new(entropy::next_u64());
     loop {
         addressed.get_and(|is_addressed| *is_addressed).await;
         let offered = dhcp_option::ntp_server(stack).await;
@@ -110,7 +110,7 @@ async fn query(stack: Stack<'_>, server: IpAddress) -> Result<u64, QueryError> {
     let mut socket = UdpSocket::new(stack, &mut receive_meta, &mut receive, &mut send_meta, &mut send);
     socket.bind(0).map_err(|_| QueryError::NotSent)?;
     // A stranger who has not seen the request cannot guess it, so cannot answer in the server's place.
-    let request = Request::new(entropy::seed_of_no_secret());
+    let request = Request::new(entropy::next_u64());
     let sent = socket.send_to(&request.bytes(), (server, SNTP_PORT)).await;
     sent.map_err(|_| QueryError::NotSent)?;
     let mut answer = [0; 2 * SNTP_BYTES];
