@@ -1,5 +1,6 @@
 """The firmware of the Pico W, in the emulated board: Wi-Fi, time, mutual TLS, readings in the log group."""
 
+import hashlib
 import itertools
 import os
 import socket
@@ -9,6 +10,7 @@ import pytest
 
 from support.board import EMULATED_UF2, RELEASE_UF2, SERVER_NAME, Board, BoardServer, make_image
 from support.hostile import CertificateAuthority, HostileServer, with_certificate, without_certificate
+from support.server import ROOT
 from support.waiting import eventually
 
 IS_FULL = bool(os.environ.get("EYOT_FULL"))
@@ -67,6 +69,7 @@ def test_servers_that_cannot_prove_who_they_are_are_refused(tmp_path, server):
         (with_certificate(*stranger.issue("other-ca", SERVER_NAME)), "not from an authority that this board trusts"),
         (with_certificate(*authority.issue("other-host", "other.test")), "for another host name"),
         (with_certificate(*authority.issue("expired", SERVER_NAME, days=EXPIRED)), "it has expired"),
+        (with_certificate(*authority.issue_for_later("later", SERVER_NAME)), "it is not valid yet"),
         (with_certificate(*authority.issue("client", SERVER_NAME, usage="clientAuth")), "it is not a server's"),
         (with_certificate(*authority.issue("by-device", SERVER_NAME, issuer=device)), "not from an authority"),
         (without_certificate, "it left out a step of the handshake"),
@@ -89,8 +92,6 @@ def test_servers_that_cannot_prove_who_they_are_are_refused(tmp_path, server):
             assert not any(hostile.heard), f"the board talked to a server where {reason}"
 
 
-
-
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
@@ -108,6 +109,19 @@ def test_a_damaged_configuration_is_told_and_nothing_is_tried(tmp_path, server):
         board.expect_log("configuration: the configuration is damaged: write it again with `eyot pico image`")
         assert board.expect_flashes() == [600, 150, 600]
         assert not [line for line in board.log() if "wifi" in line]
+
+
+@pytest.mark.parametrize("number, fingerprint", [
+    (1, "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e"),
+    (3, "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4"),
+])
+def test_the_roots_in_the_release_image_are_those_that_amazon_publishes(number, fingerprint):
+    """Their SHA-256 fingerprints are on https://www.amazontrust.com/repository/."""
+    root = (ROOT / f"firmware/pico-w/certificates/amazon-root-ca-{number}.der").read_bytes()
+    assert hashlib.sha256(root).hexdigest() == fingerprint
+    # A UF2 block is 512 bytes with 256 of the flash in it.
+    uf2 = RELEASE_UF2.read_bytes()
+    assert root in b"".join(uf2[at + 32 : at + 288] for at in range(0, len(uf2), 512))
 
 
 def test_a_board_without_configuration_says_how_to_make_one(tmp_path, server):

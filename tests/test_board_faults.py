@@ -2,16 +2,30 @@
 
 import json
 import socket
+import ssl
 
 import pytest
 
 from support.board import SERVER_NAME, Board, BoardServer, make_image
+from support.mqtt import Client
+from support.relay import AwsLikeChain, Relay
 from support.waiting import eventually
 
 INTERVAL_MS = 2_000
 """Between two readings."""
 GRID_MS = 5
 """A reading is taken when its timer fires, within this of its time."""
+
+RISE_C = 1.5
+"""By how much the chip gets warmer from one reading to the next: each tells its number, and the converter's steps are
+only a third of that apart."""
+GETTING_WARMER = {"command": "temperature", "celsius": -90, "per_second": RISE_C * 1_000 / INTERVAL_MS}
+
+RING = 512
+"""Readings that a board keeps."""
+
+HEAP_MOST = 0.9
+"""Of the heap, with the longest chain: the rest is for fragments."""
 
 ARRIVAL_S = 120
 """How long readings may take to arrive: some emulated seconds of a busy machine."""
@@ -55,6 +69,13 @@ def expect_no_gap(server, count, since=0):
     assert all(abs(step - INTERVAL_MS) <= GRID_MS for step in steps), steps
 
 
+def expect_every_reading(server):
+    """On a board that is `GETTING_WARMER`: no reading since its start is missing, and each came first in its turn."""
+    temperatures = [reading["temp"] for reading in server.readings()]
+    numbers = [round((temperature - temperatures[0]) / RISE_C) for temperature in temperatures]
+    assert list(dict.fromkeys(numbers)) == list(range(max(numbers) + 1)), numbers
+
+
 def expect_live_reading(server):
     before = len(server.readings())
     eventually(lambda: any("measured_at" not in reading for reading in server.readings()[before:]),
@@ -62,7 +83,7 @@ def expect_live_reading(server):
 
 
 def test_a_broker_that_restarts(tmp_path, server, image):
-    with Board(image, server.mqtts_port) as board:
+    with Board(image, server.mqtts_port, first=[GETTING_WARMER]) as board:
         board.expect_log(CONNECTED)
         expect_live_reading(server)
         mark, port, before = board.mark(), server.mqtts_port, len(late(server))
@@ -76,12 +97,13 @@ def test_a_broker_that_restarts(tmp_path, server, image):
             assert int(match[1]) > 0 and match[2] == "0", match[0]
             expect_no_gap(again, int(match[1]) - 1, before)
             expect_live_reading(again)
+            expect_every_reading(again)
         # The fixture ends it once more.
         server.start()
 
 
 def test_two_minutes_without_wifi(server, image):
-    with Board(image, server.mqtts_port) as board:
+    with Board(image, server.mqtts_port, first=[GETTING_WARMER]) as board:
         board.expect_log(CONNECTED)
         expect_live_reading(server)
         mark, before = board.mark(), len(late(server))
@@ -94,6 +116,7 @@ def test_two_minutes_without_wifi(server, image):
         assert waited >= 60 and match[2] == "0", match[0]
         expect_no_gap(server, waited - 1, before)
         expect_live_reading(server)
+        expect_every_reading(server)
 
 
 def test_a_network_that_gives_no_address(server, image):
@@ -117,7 +140,7 @@ def test_a_wrong_wifi_password(tmp_path, server, image):
 
 
 def test_a_connection_that_leads_nowhere(server, image):
-    with Board(image, server.mqtts_port) as board:
+    with Board(image, server.mqtts_port, first=[GETTING_WARMER]) as board:
         board.expect_log(CONNECTED)
         expect_live_reading(server)
         mark, before = board.mark(), len(late(server))
@@ -127,6 +150,8 @@ def test_a_connection_that_leads_nowhere(server, image):
         assert found_ms - cut_ms < 60_000, "it notices within its deadlines"
         assert match[2] == "0"
         expect_no_gap(server, int(match[1]) - 1, before)
+        expect_live_reading(server)
+        expect_every_reading(server)
 
 
 def test_a_stuck_program(server, image):
@@ -152,13 +177,15 @@ def test_a_power_cut(server, image):
 
 
 def test_a_dead_radio(server, image):
-    with Board(image, server.mqtts_port, first=[DEAD_RADIO]) as board:
+    with Board(image, server.mqtts_port, first=[GETTING_WARMER, DEAD_RADIO]) as board:
         board.expect_log("radio: it does not answer; the LED hangs on it and stays dark")
         board.do("radio_dead", dead=False)
         at_ms, match = board.expect_log(CONNECTED)
         # Readings were taken all the time.
         assert int(match[1]) >= 5
         expect_no_gap(server, int(match[1]) - 1)
+        expect_live_reading(server)
+        expect_every_reading(server)
 
 
 def test_without_the_time_nothing_is_tried(server, image):
@@ -241,7 +268,7 @@ def test_a_server_that_has_an_address_and_no_name(tmp_path):
 
 
 def test_a_radio_that_dies_while_it_is_used(server, image):
-    with Board(image, server.mqtts_port) as board:
+    with Board(image, server.mqtts_port, first=[GETTING_WARMER]) as board:
         board.expect_log(CONNECTED)
         mark = board.mark()
         board.do("radio_dead", dead=True)
@@ -249,6 +276,7 @@ def test_a_radio_that_dies_while_it_is_used(server, image):
         board.do("radio_dead", dead=False)
         board.expect_log(CONNECTED, mark)
         expect_live_reading(server)
+        expect_every_reading(server)
 
 
 def test_a_radio_that_dies_before_it_joins(server, image):
@@ -284,3 +312,75 @@ def test_a_policy_that_lets_connect_but_not_publish(server, image):
     with Board(image, server.mqtts_port) as board:
         board.expect_log("mqtt: the server hung up at the first message: does its policy allow publishing to")
         assert board.expect_flashes(board.mark()) == [150] * 7
+
+
+def test_more_readings_than_the_board_can_keep(tmp_path, server):
+    """The oldest make room, and are counted."""
+    image = make_image(tmp_path, server, "overflowing", "--interval", "100ms")
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        mark, before = board.mark(), len(late(server))
+        board.do("link_loss", for_ms=RING * 100 + 20_000)
+        _, match = board.expect_log(CONNECTED, mark)
+        waited, dropped = int(match[1]), int(match[2])
+        assert RING <= waited <= RING + 8 and dropped >= 200, match[0]
+        eventually(lambda: len(late(server)) >= before + RING - 1, lambda: f"late readings; there are {len(late(server))}",
+                   ARRIVAL_S)
+        measured = late(server)[before:]
+        # The last ones of before may have been on their way when the link went.
+        steps = [later - earlier for earlier, later in zip(measured, measured[1:])][-(RING - 2):]
+        assert all(abs(step - 100) <= GRID_MS for step in steps), steps
+        expect_live_reading(server)
+
+
+@pytest.mark.parametrize("options, qos", [((), 1), (("--qos", "0"), 0)])
+def test_the_qos_is_that_of_the_image(tmp_path, server, options, qos):
+    watcher = server.cloud.device(tmp_path, "watcher")
+    image = make_image(tmp_path, server, "publisher", "--topic", "room/temperature", *options)
+    with Client.connected(server, watcher) as client, Board(image, server.mqtts_port) as board:
+        client.subscribe("room/temperature", qos=1)
+        board.expect_log(CONNECTED)
+        for _ in range(3):
+            topic, payload, found, _ = client.read_message(ARRIVAL_S)
+            assert (topic, found) == ("room/temperature", qos) and "temp" in json.loads(payload)
+
+
+def test_the_last_will_of_a_board_that_is_gone(tmp_path, server):
+    watcher = server.cloud.device(tmp_path, "watcher")
+    image = make_image(tmp_path, server, "mortal", "--will-topic", "boards/mortal")
+    with Client.connected(server, watcher) as client, Board(image, server.mqtts_port) as board:
+        client.subscribe("boards/mortal", qos=1)
+        board.expect_log(CONNECTED)
+        board.do("tcp_reset")
+        assert client.read_message(ARRIVAL_S) == ("boards/mortal", b'{"online": false}', 1, False)
+
+
+def test_a_program_that_crashes_tells_where_after_the_restart(server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        mark = board.mark()
+        board.do("crash")
+        board.expect_log("the last run ended: fault at 0x[0-9a-f]{8}, called from 0x[0-9a-f]{8}", mark)
+        board.expect_log(CONNECTED, mark)
+        expect_live_reading(server)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_chain_like_that_of_aws(tmp_path, server, version):
+    """Four RSA certificates, and an RSA key of the board: what TLS needs most memory for, again and again."""
+    chain = AwsLikeChain(tmp_path / "aws", SERVER_NAME)
+    image = make_image(tmp_path, server, "far", "--key", "rsa", "--ca", chain.root)
+    keys = tmp_path / "far-keys"
+    device = (keys / "certificate.pem.crt", keys / "private.pem.key")
+    with Relay(chain, device, server, version) as relay, Board(image, relay.port) as board:
+        peaks = []
+        for _ in range(4):
+            mark = board.mark()
+            _, memory = board.expect_log(r"memory: heap (\d+) of (\d+) bytes at most", mark if peaks else 0)
+            peaks.append(int(memory[1]))
+            board.expect_log(CONNECTED, mark if peaks[1:] else 0)
+            board.do("tcp_reset")
+        assert relay.handshakes >= 4
+        assert peaks[-1] == peaks[1], f"each connection needs more: {peaks}"
+        assert peaks[-1] <= HEAP_MOST * int(memory[2]), peaks
+        expect_live_reading(server)

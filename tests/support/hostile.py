@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import threading
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ecdsa import ECDH, NIST256p
@@ -42,6 +43,20 @@ class CertificateAuthority:
                 "-extfile", extensions, *days)
         if issuer:
             chain.write_bytes(chain.read_bytes() + Path(signer).read_bytes())
+        return chain, key
+
+
+    def issue_for_later(self, file_name, host):
+        """Like `issue`, for a certificate that becomes valid tomorrow."""
+        chain, key = self.issue(file_name, host)
+        config, tomorrow = self.directory / "ca.conf", datetime.now(timezone.utc) + timedelta(days=1)
+        (self.directory / "database").touch()
+        config.write_text(f"[ca]\ndefault_ca=it\n[it]\ndatabase={self.directory}/database\ndefault_md=sha256\n"
+                          f"policy=any\n[any]\ncommonName=supplied\n")
+        openssl("ca", "-config", config, "-batch", "-notext", "-rand_serial", "-cert", self.certificate, "-keyfile", self.key,
+                "-in", self.directory / f"{file_name}.csr", "-extfile", self.directory / f"{file_name}.ext",
+                "-startdate", f"{tomorrow:%Y%m%d%H%M%SZ}", "-enddate", f"{tomorrow + timedelta(days=9):%Y%m%d%H%M%SZ}",
+                "-outdir", self.directory, "-out", chain)
         return chain, key
 
 

@@ -122,9 +122,9 @@ class Client:
                 break
         return first >> 4, first & 0x0F, self.read_exactly(length) if length else b""
 
-    def read_message(self):
+    def read_message(self, timeout_s=DEADLINE_S):
         """The next PUBLISH as (topic, payload, qos, retain); a QoS 1 one is acknowledged."""
-        kind, flags, body = self.read()
+        kind, flags, body = self.read(timeout_s)
         assert kind == PUBLISH, f"a packet of kind {kind} instead of PUBLISH: {body!r}"
         (length,) = struct.unpack_from("!H", body)
         topic, rest = body[2:2 + length].decode(), body[2 + length:]
