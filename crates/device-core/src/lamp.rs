@@ -52,13 +52,19 @@ impl LedPattern {
         }
     }
 
+    /// How long the flashes of a round last, and how long it is until they begin again.
+    fn round_ms(self) -> (u64, u64) {
+        let flashes_ms = self.flashes().iter().map(|flash_ms| flash_ms + GAP_MS).sum::<u64>() - GAP_MS;
+        (flashes_ms, flashes_ms + PAUSE_MS)
+    }
+
     /// Whether the LED is on after so much of the pattern, and when in the pattern that changes; `None`: never.
     fn at(self, elapsed_ms: u64) -> (bool, Option<u64>) {
         let flashes = self.flashes();
         if flashes.is_empty() {
             return (false, None);
         }
-        let round_ms = flashes.iter().map(|flash_ms| flash_ms + GAP_MS).sum::<u64>() - GAP_MS + PAUSE_MS;
+        let (_, round_ms) = self.round_ms();
         let round_began_ms = elapsed_ms - elapsed_ms % round_ms;
         let mut edge_ms = round_began_ms;
         for flash_ms in flashes {
@@ -125,6 +131,18 @@ impl Lamp {
     /// When to poll again; `None` while nothing will change.
     pub const fn poll_timeout(&self) -> Option<u64> {
         self.changes_at_ms
+    }
+
+    /// When the flashes of this round are over; `None` in the pause behind them, and when there are none.
+    ///
+    /// For whoever must turn to something else: flashes that break off would be counted wrongly.
+    pub fn flashes_end_ms(&self, now_ms: u64) -> Option<u64> {
+        if self.pattern.flashes().is_empty() {
+            return None;
+        }
+        let (flashes_ms, round_ms) = self.pattern.round_ms();
+        let into_ms = now_ms.saturating_sub(self.since_ms) % round_ms;
+        (into_ms < flashes_ms).then(|| now_ms + (flashes_ms - into_ms))
     }
 
     /// What is shown, the short flash for a reading aside.
@@ -210,6 +228,23 @@ mod tests {
         lamp.show(LedPattern::Published, 2_200);
         assert!(lamp.poll(2_249) && !lamp.poll(2_250));
         assert_eq!(lamp.poll_timeout(), Some(2_350), "the second of four flashes");
+    }
+
+    #[test]
+    fn a_round_can_be_brought_to_its_end() {
+        let mut lamp = Lamp::new();
+        assert_eq!(lamp.flashes_end_ms(10), None);
+        lamp.show(LedPattern::JoiningWifi, 100);
+        for (now_ms, expected) in [
+            (100, Some(600)),
+            (420, Some(600)),
+            (599, Some(600)),
+            (600, None),
+            (1_599, None),
+            (1_600, Some(2_100)),
+        ] {
+            assert_eq!(lamp.flashes_end_ms(now_ms), expected, "{now_ms}");
+        }
     }
 
     #[test]

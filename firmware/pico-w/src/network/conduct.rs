@@ -193,7 +193,11 @@ impl Conductor<'_, '_> {
 
     /// Two flashes, before the join takes the radio's attention.
     async fn show_joining(&mut self) {
-        // What was shown before ends, so that the flashes can be counted.
+        // What is shown is shown to its end, so that the flashes can be counted.
+        while let Some(end_ms) = self.lamp.flashes_end_ms(now_ms()) {
+            let next_ms = light(&mut self.control, &mut self.lamp).await.unwrap_or(end_ms);
+            Timer::at(Instant::from_millis(next_ms.min(end_ms))).await;
+        }
         self.control.gpio_set(LED, false).await;
         Timer::after(BEFORE_JOINING).await;
         let until = Instant::now() + JOINING_SHOWN;
