@@ -15,7 +15,8 @@ pub struct Backoff {
 pub struct BackoffConfig {
     /// Never less than this. Defaults to 1 s.
     pub least_ms: u64,
-    /// The ceiling after the first failure. Defaults to 2 s.
+    /// The ceiling after the first failure. Defaults to 4 s: a thousand devices that a server lost in the same moment
+    /// come back within AWS's 500 connections per second and account [AWS General Reference].
     pub first_ceiling_ms: u64,
     /// The ceiling stops to grow here. Defaults to 2 min.
     pub last_ceiling_ms: u64,
@@ -23,7 +24,7 @@ pub struct BackoffConfig {
 
 impl Default for BackoffConfig {
     fn default() -> Self {
-        Self { least_ms: 1_000, first_ceiling_ms: 2_000, last_ceiling_ms: 120_000 }
+        Self { least_ms: 1_000, first_ceiling_ms: 4_000, last_ceiling_ms: 120_000 }
     }
 }
 
@@ -69,20 +70,20 @@ mod tests {
     #[test]
     fn the_ceiling_doubles_up_to_its_last() {
         let mut backoff = Backoff::new(BackoffConfig::default());
-        let ceilings = [2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 120_000, 120_000];
+        let ceilings = [4_000, 8_000, 16_000, 32_000, 64_000, 120_000, 120_000];
         for ceiling_ms in ceilings {
             assert_eq!(backoff.fail(u32::MAX), ceiling_ms);
         }
         backoff.succeed();
-        assert_eq!(backoff.fail(u32::MAX), 2_000);
+        assert_eq!(backoff.fail(u32::MAX), 4_000);
     }
 
     #[test]
     fn spreading_counts_no_failure() {
         let mut backoff = Backoff::new(BackoffConfig::default());
         backoff.fail(0);
-        assert_eq!((backoff.spread(0), backoff.spread(u32::MAX)), (1_000, 2_000));
-        assert_eq!(backoff.fail(u32::MAX), 4_000);
+        assert_eq!((backoff.spread(0), backoff.spread(u32::MAX)), (1_000, 4_000));
+        assert_eq!(backoff.fail(u32::MAX), 8_000);
     }
 
     #[test]

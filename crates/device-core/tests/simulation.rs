@@ -320,8 +320,8 @@ fn a_connection_that_lasted_ends_the_back_off() {
     world.run_until(900_000);
     assert_eq!(world.device.phase(), Phase::Connected);
     world.device.handle_closed(world.now_ms);
-    world.run_until(902_000);
-    assert_eq!(world.device.phase(), Phase::Connected, "back within the 2 s of a first failure");
+    world.run_until(904_000);
+    assert_eq!(world.device.phase(), Phase::Connected, "back within the 4 s of a first failure");
 }
 
 #[test]
@@ -456,14 +456,14 @@ fn a_network_that_comes_back_finds_the_devices_spread() {
             world.run_until(100_000);
             assert_eq!(world.log.last(), Some(&(5_000, CloseReason::Offline.to_string())));
             world.device.handle_online(100_000);
-            world.run_until(103_000);
+            world.run_until(105_000);
             assert_eq!(world.device.phase(), Phase::Connected);
             world.opened_at()[1] - 100_000
         })
         .collect();
     waits.sort_unstable();
     waits.dedup();
-    assert!(waits.iter().all(|wait_ms| (1_000..=2_000).contains(wait_ms)), "{waits:?}");
+    assert!(waits.iter().all(|wait_ms| (1_000..=4_000).contains(wait_ms)), "{waits:?}");
     assert!(waits.len() > 40, "{waits:?}");
 }
 

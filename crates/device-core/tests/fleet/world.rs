@@ -39,6 +39,7 @@ pub(crate) struct World<'a> {
 }
 
 /// What happens at a moment.
+#[derive(Clone)]
 pub(crate) enum Event {
     Wake {
         board: usize,
