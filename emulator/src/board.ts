@@ -80,6 +80,7 @@ export class Board {
     this.network.attach(this.radio);
     this.radio.onInterrupt = () => this.port.interruptChanged();
     this.radio.onLed = (on) => report({ event: 'led', on });
+    this.radio.onPowerSave = (on) => report({ event: 'wifi', what: 'power_save', on });
     this.network.onHostInteraction = () => {
       this.chip.executor.yieldRequested = true;
       this.onHostInteraction();

@@ -6,6 +6,7 @@ export type BoardEvent =
   | { readonly event: 'led'; readonly on: boolean }
   | { readonly event: 'wifi'; readonly what: 'join'; readonly ssid: string; readonly outcome: string }
   | { readonly event: 'wifi'; readonly what: 'left' | 'power_off' | 'link_lost' }
+  | { readonly event: 'wifi'; readonly what: 'power_save'; readonly on: boolean }
   | { readonly event: 'dhcp'; readonly message: string; readonly answered: boolean }
   | { readonly event: 'dns'; readonly name: string; readonly address: string | null; readonly answered: boolean }
   | { readonly event: 'sntp'; readonly unix_s: number | null; readonly answered: boolean }

@@ -31,12 +31,14 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return FINE;
   }
-  let firmware: Piece[];
-  try {
-    firmware = readFirmware(options.firmware);
-  } catch (error) {
-    process.stderr.write(`cannot load ${options.firmware}: ${(error as Error).message}\n`);
-    return FAILED;
+  const firmware: Piece[] = [];
+  for (const path of options.firmware) {
+    try {
+      firmware.push(...readFirmware(path));
+    } catch (error) {
+      process.stderr.write(`cannot load ${path}: ${(error as Error).message}\n`);
+      return FAILED;
+    }
   }
   return run(options, firmware);
 }

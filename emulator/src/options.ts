@@ -10,7 +10,7 @@ import { TRANSLATE_AFTER } from './translate/code-cache.js';
 export class UsageError extends Error {}
 
 export interface Options {
-  firmware: string;
+  firmware: string[];
   ssid: string | null;
   passphrase: string | null;
   open: boolean;
@@ -124,9 +124,9 @@ const OPTIONS: readonly Option[] = [
 
 export const HELP = `Runs firmware for the Raspberry Pi Pico W without one.
 
-Usage: node dist/src/main.js run FIRMWARE [options]
+Usage: node dist/src/main.js run FIRMWARE... [options]
 
-FIRMWARE is a UF2 file, or the ELF file it was made from.
+FIRMWARE is a UF2 file, or the ELF file it was made from. Of several, each is copied onto the board over the ones before.
 
 Options:
 ${OPTIONS.map(formatOption).join('\n')}
@@ -170,17 +170,17 @@ export function parseOptions(words: readonly string[]): Options | null {
     }
     option.set(options, value);
   }
-  if (files.length !== 1) {
-    throw new UsageError(files.length === 0 ? 'the firmware file is missing' : `one firmware file is enough: ${files.join(', ')}`);
+  if (files.length === 0) {
+    throw new UsageError('the firmware file is missing');
   }
-  options.firmware = files[0];
+  options.firmware = files;
   checkNetwork(options);
   return options;
 }
 
 function defaults(): Options {
   return {
-    firmware: '',
+    firmware: [],
     ssid: null,
     passphrase: null,
     open: false,

@@ -84,7 +84,8 @@ test('a command line is understood', () => {
   const options = parseOptions(
     'run a.uf2 --ssid home --open --tcp-forward 8883=127.0.0.1:1883 --dns A.test --json --seed=7'.split(' '),
   )!;
-  assert.equal(options.firmware, 'a.uf2');
+  assert.deepEqual(options.firmware, ['a.uf2']);
+  assert.deepEqual(parseOptions(['run', 'a.uf2', '--open', 'b.uf2', '--ssid', 'home'])?.firmware, ['a.uf2', 'b.uf2']);
   assert.deepEqual(options.tcpForwards.get(8883), { host: '127.0.0.1', port: 1883 });
   assert.equal(options.names.get('a.test')?.toString(), '10.0.2.2');
   assert.equal(options.seed, 7);

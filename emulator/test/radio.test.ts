@@ -19,6 +19,7 @@ class Driver {
   readonly sent: Buffer[] = [];
   readonly lost: string[] = [];
   readonly led: boolean[] = [];
+  readonly powerSave: boolean[] = [];
   readonly radio: Radio;
   private sequence = 0;
   private id = 0;
@@ -31,6 +32,7 @@ class Driver {
     };
     this.radio = new Radio(STATION, ACCESS_POINT, air);
     this.radio.onLed = (on) => this.led.push(on);
+    this.radio.onPowerSave = (on) => this.powerSave.push(on);
   }
 
   read(target: number, address: number, bytes: number, swapped = false): number {
@@ -274,6 +276,14 @@ test('the LED is reported when it changes', () => {
   driver.setVariable('gpioout', 2, 2);
   driver.setVariable('gpioout', 1, 0);
   assert.deepEqual(driver.led, [true, false]);
+});
+
+test('power save is reported when the driver sets it', () => {
+  const driver = new Driver();
+  driver.start();
+  driver.control(86, true, littleEndian(2));
+  driver.control(86, true, littleEndian(0));
+  assert.deepEqual(driver.powerSave, [true, false]);
 });
 
 test('without power everything is forgotten, and a second start works', () => {

@@ -45,6 +45,9 @@ function describe(event: BoardEvent): { source: string; colour: Colour; text: st
 }
 
 function describeWifi(event: Extract<BoardEvent, { event: 'wifi' }>): string {
+  if (event.what === 'power_save') {
+    return `power save ${event.on ? 'on' : 'off'}`;
+  }
   return event.what === 'join' ? `join \`${event.ssid}\`: ${spaced(event.outcome)}` : spaced(event.what);
 }
 

@@ -8,6 +8,7 @@ import { ControlRequest } from './sdpcm.js';
 
 const SET_SSID = 26;
 const DISASSOCIATE = 52;
+const SET_POWER_MANAGEMENT = 86;
 const GET_VARIABLE = 262;
 const SET_VARIABLE = 263;
 const SET_WSEC = 134;
@@ -18,6 +19,7 @@ export type Action =
   | { readonly kind: 'join'; readonly ssid: string; readonly passphrase: string | null }
   | { readonly kind: 'leave' }
   | { readonly kind: 'scan' }
+  | { readonly kind: 'power_save'; readonly on: boolean }
   | { readonly kind: 'gpio'; readonly mask: number; readonly values: number };
 
 export interface Outcome {
@@ -85,6 +87,8 @@ export class ControlState {
       }
       case DISASSOCIATE:
         return { kind: 'leave' };
+      case SET_POWER_MANAGEMENT:
+        return { kind: 'power_save', on: data.readUInt32LE(0) !== 0 };
       default:
         return null;
     }

@@ -71,6 +71,8 @@ export class Radio implements RadioPins, PacketPort {
   /** Called when the interrupt line may have changed. */
   onInterrupt: () => void = () => {};
   onLed: (on: boolean) => void = () => {};
+  /** Called when the driver turns sleeping between beacons on or off. Nothing here gets slower by it. */
+  onPowerSave: (on: boolean) => void = () => {};
 
   private joined = false;
   private ledOn = false;
@@ -217,6 +219,9 @@ export class Radio implements RadioPins, PacketPort {
         break;
       case 'scan':
         this.raise(SCAN_ENDED_EVENTS);
+        break;
+      case 'power_save':
+        this.onPowerSave(action.on);
         break;
       case 'gpio':
         if ((action.mask & (1 << LED_PIN)) !== 0) {
