@@ -1,7 +1,7 @@
 //! Compiles one board's firmware and makes its UF2 file.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pico_image::{Board, MemoryUse, firmware_from_elf, memory_of_elf};
 
@@ -54,11 +54,37 @@ pub(crate) fn build(board: Board, radio: Radio) -> Outcome<Built> {
 
     let folder = super::folder();
     let uf2 = folder.join(file_name);
-    let notice = shell::root().join("NOTICE");
-    fs::create_dir_all(&folder)
-        .and_then(|()| fs::write(&uf2, firmware.encode()))
-        // Whoever passes the files on passes on the radio firmware's licence.
-        .and_then(|()| fs::copy(notice, folder.join("NOTICE")))
-        .map_err(|error| Failure::new(format!("cannot write to `{}`: {error}", folder.display())))?;
+    let unwritten = |error| Failure::new(format!("cannot write to `{}`: {error}", folder.display()));
+    fs::create_dir_all(&folder).and_then(|()| fs::write(&uf2, firmware.encode())).map_err(unwritten)?;
+    // Whoever passes the files on must pass these on with them.
+    for (text, name) in licences()? {
+        fs::copy(text, folder.join(name)).map_err(unwritten)?;
+    }
     Ok(Built { uf2, memory })
+}
+
+/// Our summary, and the texts of the radio firmware's makers as they stand in its crate.
+fn licences() -> Outcome<[(PathBuf, &'static str); 3]> {
+    let radio = radio_crate()?;
+    Ok([
+        (shell::root().join("NOTICE"), "NOTICE"),
+        (
+            radio.join("dist/cyw43-firmware/LICENSE-permissive-binary-license-1.0.txt"),
+            "RADIO-FIRMWARE-LICENSE.txt",
+        ),
+        (radio.join("README.md"), "RADIO-FIRMWARE-TERMS.md"),
+    ])
+}
+
+/// Where cargo has the crate with the radio's firmware.
+fn radio_crate() -> Outcome<PathBuf> {
+    let mut command = cargo(&["metadata", "--format-version", "1", "--locked", "--all-features"]);
+    let text = shell::output(command.args(["--manifest-path", "firmware/pico-w/Cargo.toml"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| Failure::new(format!("cannot read `cargo metadata`: {error}")))?;
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let radio = packages.iter().find(|package| package["name"] == "cyw43-firmware");
+    let manifest = radio.and_then(|package| package["manifest_path"].as_str()).map(Path::new);
+    let folder = manifest.and_then(Path::parent).map(Path::to_path_buf);
+    folder.ok_or_else(|| Failure::new("the firmware's lock file has no crate `cyw43-firmware`"))
 }

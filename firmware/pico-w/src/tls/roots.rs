@@ -16,6 +16,10 @@ const AMAZON: [&[u8]; 2] = [
 ///
 /// The library takes several certificates only as PEM, so that they become for a moment.
 pub(super) fn trusted(settings: &Settings<'_>) -> Result<Certificate<'static>, &'static str> {
+    // Of several, the library leaves out without a word what it does not understand, such as a key on another curve.
+    for certificate in settings.server_cas.iter() {
+        Certificate::new_no_copy(certificate).map_err(|_| "a server CA cannot be used")?;
+    }
     let mut pem = String::new();
     for certificate in AMAZON.into_iter().chain(settings.server_cas.iter()) {
         pem.push_str("-----BEGIN CERTIFICATE-----\n");
