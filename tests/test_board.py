@@ -4,11 +4,12 @@ import hashlib
 import itertools
 import os
 import socket
+import ssl
 import struct
 
 import pytest
 
-from support.board import EMULATED_UF2, RELEASE_UF2, SERVER_NAME, Board, BoardServer, make_image
+from support.board import EMULATED_UF2, FIRMWARE, RELEASE_UF2, SERVER_NAME, Board, BoardServer, flash_of, make_image
 from support.hostile import CertificateAuthority, HostileServer, with_certificate, without_certificate
 from support.server import ROOT
 from support.waiting import eventually
@@ -21,6 +22,8 @@ SHORT = [("p256", BOTH, "1.3"), ("rsa", ONLY_12, "1.2")]
 """One boot per kind of key, and both TLS versions."""
 FULL = [(key, policy, version) for key, (policy, version) in
         itertools.product(["p256", "rsa"], [(ONLY_13, "1.3"), (ONLY_12, "1.2")])]
+
+TLS_1_2 = ssl.TLSVersion.TLSv1_2
 
 EXPIRED = ("-days", "-1")
 """Its end lies before its beginning, and in the past."""
@@ -40,12 +43,18 @@ def celsius(reading, expected):
     return abs(reading["temp"] - expected) < 0.6
 
 
+def power_save(event):
+    return event["event"] == "wifi" and event["what"] == "power_save" and event
+
+
 @pytest.mark.parametrize("key, policy, version", FULL if IS_FULL else SHORT)
 def test_the_release_image_reports_what_its_sensor_measures(tmp_path, key, policy, version):
     with BoardServer(tmp_path, "--tls-policy", policy) as server:
         image = make_image(tmp_path, server, "thermometer", "--key", key, firmware=RELEASE_UF2)
         with Board(image, server.mqtts_port) as board:
             board.do("temperature", celsius=21.0)
+            # Else joins are slow, and associations are lost without a word.
+            assert board.expect("power save", power_save)["on"] is False
             board.expect_log(f"tls: version {version} ")
             board.expect_log("mqtt: connected")
             for expected in (21.0, 35.0, -4.0):
@@ -65,10 +74,15 @@ def test_servers_that_cannot_prove_who_they_are_are_refused(tmp_path, server):
     authority = CertificateAuthority(tmp_path / "trusted", "Trusted by the board")
     stranger = CertificateAuthority(tmp_path / "stranger", "Unknown to the board")
     device = authority.issue("device", "device", usage="clientAuth")
+    other_ca, other_host = stranger.issue("other-ca", SERVER_NAME), authority.issue("other-host", "other.test")
+    expired = authority.issue("expired", SERVER_NAME, days=EXPIRED)
     wrong = [
-        (with_certificate(*stranger.issue("other-ca", SERVER_NAME)), "not from an authority that this board trusts"),
-        (with_certificate(*authority.issue("other-host", "other.test")), "for another host name"),
-        (with_certificate(*authority.issue("expired", SERVER_NAME, days=EXPIRED)), "it has expired"),
+        (with_certificate(*other_ca), "not from an authority that this board trusts"),
+        (with_certificate(*other_host), "for another host name"),
+        (with_certificate(*expired), "it has expired"),
+        (with_certificate(*other_ca, TLS_1_2), "not from an authority that this board trusts"),
+        (with_certificate(*other_host, TLS_1_2), "for another host name"),
+        (with_certificate(*expired, TLS_1_2), "it has expired"),
         (with_certificate(*authority.issue_for_later("later", SERVER_NAME)), "it is not valid yet"),
         (with_certificate(*authority.issue("client", SERVER_NAME, usage="clientAuth")), "it is not a server's"),
         (with_certificate(*authority.issue("by-device", SERVER_NAME, issuer=device)), "not from an authority"),
@@ -119,9 +133,14 @@ def test_the_roots_in_the_release_image_are_those_that_amazon_publishes(number, 
     """Their SHA-256 fingerprints are on https://www.amazontrust.com/repository/."""
     root = (ROOT / f"firmware/pico-w/certificates/amazon-root-ca-{number}.der").read_bytes()
     assert hashlib.sha256(root).hexdigest() == fingerprint
-    # A UF2 block is 512 bytes with 256 of the flash in it.
-    uf2 = RELEASE_UF2.read_bytes()
-    assert root in b"".join(uf2[at + 32 : at + 288] for at in range(0, len(uf2), 512))
+    assert root in flash_of(RELEASE_UF2)
+
+
+def test_the_radio_firmwares_terms_lie_beside_the_image():
+    texts = {name: (FIRMWARE / name).read_text() for name in ("RADIO-FIRMWARE-LICENSE.txt", "RADIO-FIRMWARE-TERMS.md", "NOTICE")}
+    assert "PERMISSIVE BINARY LICENSE" in texts["RADIO-FIRMWARE-LICENSE.txt"].upper()
+    assert "George Robotics" in texts["RADIO-FIRMWARE-TERMS.md"]
+    assert "RADIO-FIRMWARE-TERMS.md" in texts["NOTICE"]
 
 
 def test_a_board_without_configuration_says_how_to_make_one(tmp_path, server):

@@ -1,14 +1,20 @@
-"""What the board survives: servers, networks, clocks and programs that fail. Times are the board's own, emulated."""
+"""What the board survives: servers, networks, clocks and programs that fail; and what else it is given to work with.
+
+Times are the board's own, emulated.
+"""
 
 import json
 import socket
 import ssl
+import subprocess
 
 import pytest
 
-from support.board import SERVER_NAME, Board, BoardServer, make_image
+from support.board import SERVER_NAME, Board, BoardServer, flash_of, make_image
 from support.mqtt import Client
+from support.openssl import openssl
 from support.relay import AwsLikeChain, Relay
+from support.server import ROOT
 from support.waiting import eventually
 
 INTERVAL_MS = 2_000
@@ -60,13 +66,13 @@ def late(server):
     return list(dict.fromkeys(reading["measured_at"] for reading in server.readings() if "measured_at" in reading))
 
 
-def expect_no_gap(server, count, since=0):
+def expect_no_gap(server, count, since=0, step_ms=INTERVAL_MS):
     """At least `count` readings came late after the first `since`, in order, and none is missing between them."""
     eventually(lambda: len(late(server)) >= since + count,
                lambda: f"{count} more late readings than {since}; there are {late(server)}", ARRIVAL_S)
     measured = late(server)[since:]
     steps = [later - earlier for earlier, later in zip(measured, measured[1:])]
-    assert all(abs(step - INTERVAL_MS) <= GRID_MS for step in steps), steps
+    assert all(abs(step - step_ms) <= GRID_MS for step in steps), steps
 
 
 def expect_every_reading(server):
@@ -384,3 +390,67 @@ def test_a_chain_like_that_of_aws(tmp_path, server, version):
         assert peaks[-1] == peaks[1], f"each connection needs more: {peaks}"
         assert peaks[-1] <= HEAP_MOST * int(memory[2]), peaks
         expect_live_reading(server)
+
+
+def test_readings_go_on_while_the_board_computes_a_signature(tmp_path, server):
+    """An RSA key signs for seconds in thread mode; radio, sensor and log live beside it."""
+    image = make_image(tmp_path, server, "signer", "--key", "rsa", "--interval", "100ms")
+    with Board(image, server.mqtts_port) as board:
+        begun_ms, _ = board.expect_log("tcp: connecting")
+        taken_ms, _ = board.expect_log("tls: handshake took")
+        assert taken_ms - begun_ms > 2_000
+        _, match = board.expect_log(CONNECTED)
+        assert int(match[1]) >= (taken_ms - begun_ms) / 100 and match[2] == "0", match[0]
+        # The youngest of them are live: they are less than a second old when their turn comes.
+        expect_no_gap(server, int(match[1]) - 20, step_ms=100)
+
+
+@pytest.mark.parametrize("algorithm", ["rsa", "p256"])
+def test_a_key_in_the_form_that_tools_make_of_it(tmp_path, server, algorithm):
+    """Keys of AWS and eyot are PKCS #1 and SEC 1; newer tools make PKCS #8 of either."""
+    own = make_image(tmp_path, server, "converted", "--key", algorithm)
+    der = tmp_path / "converted-keys" / "private.der"
+    before = der.read_bytes()
+    openssl("pkcs8", "-topk8", "-nocrypt", "-inform", "DER", "-in", der, "-outform", "DER", "-out", tmp_path / "pkcs8.der")
+    der.write_bytes((tmp_path / "pkcs8.der").read_bytes())
+    assert der.read_bytes() != before and before in flash_of(own)
+    image = make_image(tmp_path, server, "converted", "--device-dir", "converted-keys")
+    assert der.read_bytes() in flash_of(image)
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        expect_live_reading(server)
+
+
+def test_a_configuration_alone_leaves_the_firmware_as_it_is(tmp_path, server, image):
+    only = make_image(tmp_path, server, "survivor", "--topic", "$aws/rules/telemetry/moved", firmware=None)
+    with Board(image, server.mqtts_port, then=[only]) as board:
+        board.expect_log(r"publishes to \$aws/rules/telemetry/moved")
+        board.expect_log(CONNECTED)
+        expect_live_reading(server)
+
+
+def test_the_led_flashes_shortly_for_each_reading_that_the_server_has(server, image):
+    with Board(image, server.mqtts_port) as board:
+        board.expect_log(CONNECTED)
+        expect_live_reading(server)
+        edges = []
+
+        def flashed(event):
+            if event["event"] == "led":
+                edges.append(event["at_ms"])
+            return len(edges) >= 7 and edges
+
+        board.expect("three flashes", flashed, board.mark())
+        # Whichever edge came first: short ones and an interval's rest take turns.
+        lasting = [round(later - earlier) for earlier, later in zip(edges[1:], edges[2:])]
+        assert all(abs(short - 50) <= GRID_MS for short in lasting[lasting[0] > 1_000::2]), lasting
+        assert all(abs(rest - 1_950) <= GRID_MS for rest in lasting[lasting[0] < 1_000::2]), lasting
+
+
+def test_the_command_for_a_person_ends_after_so_many_readings():
+    """`cargo xtask emulate`: server, image, emulated board and log group in one."""
+    command = ["cargo", "xtask", "emulate", "--dummy-radio-firmware", "--key", "rsa", "--messages", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 readings went from the emulated board's sensor to the log group iot-core-telemetry" in done.stdout
+    assert done.stdout.count('"device_id":"pico_w_emulated"') >= 2

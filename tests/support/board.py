@@ -34,17 +34,25 @@ FLASH_PAUSE_MS = 800
 
 
 def make_image(directory, server, thing, *options, firmware=EMULATED_UF2, host=SERVER_NAME):
-    """`eyot pico image`: thing, key, certificate, policy, and the file that goes onto a board."""
+    """`eyot pico image`: thing, key, certificate, policy, and the file that goes onto a board. Without firmware it holds
+    the configuration only."""
     directory = Path(directory)
     password = directory / "wifi-password"
     password.write_text(PASSWORD)
-    image = directory / f"{thing}.uf2"
+    image = directory / (f"{thing}.uf2" if firmware else f"{thing}-configuration.uf2")
+    content = ["--firmware", firmware] if firmware else ["--config-only"]
     command = [BINARY, "pico", "image", "--thing", thing, "--wifi-ssid", SSID, "--wifi-password-file", password,
                "--endpoint", f"{host}:8883", "--endpoint-url", server.api_url, "--offline",
-               "--firmware", firmware, "--out", image, "--force", *options]
+               *content, "--out", image, "--force", *options]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60, env=clean_environment())
     assert done.returncode == 0, done.stdout + done.stderr
     return image
+
+
+def flash_of(image):
+    """What a UF2 file writes, one block behind the other: 256 of a block's 512 bytes."""
+    uf2 = Path(image).read_bytes()
+    return b"".join(uf2[at + 32 : at + 288] for at in range(0, len(uf2), 512))
 
 
 class BoardServer(Server):
@@ -68,9 +76,9 @@ class BoardServer(Server):
 class Board:
     """`with Board(image, mqtts_port) as board:` runs one."""
 
-    def __init__(self, image, mqtts_port, *options, first=(), names=(SERVER_NAME, "pool.ntp.org")):
-        """`first`: commands that are carried out before the board starts."""
-        self.command_line = ["node", EMULATOR, "run", image, "--json", "--ssid", SSID,
+    def __init__(self, image, mqtts_port, *options, first=(), names=(SERVER_NAME, "pool.ntp.org"), then=()):
+        """`first`: commands that are carried out before the board starts. `then`: files copied onto it after the image."""
+        self.command_line = ["node", EMULATOR, "run", image, *then, "--json", "--ssid", SSID,
                              "--password-file", Path(image).parent / "wifi-password",
                              "--tcp-forward", f"8883=127.0.0.1:{mqtts_port}", *options]
         for name in names:

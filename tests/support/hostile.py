@@ -52,8 +52,8 @@ class CertificateAuthority:
         config, tomorrow = self.directory / "ca.conf", datetime.now(timezone.utc) + timedelta(days=1)
         (self.directory / "database").touch()
         config.write_text(f"[ca]\ndefault_ca=it\n[it]\ndatabase={self.directory}/database\ndefault_md=sha256\n"
-                          f"policy=any\n[any]\ncommonName=supplied\n")
-        openssl("ca", "-config", config, "-batch", "-notext", "-rand_serial", "-cert", self.certificate, "-keyfile", self.key,
+                          f"rand_serial=yes\npolicy=any\n[any]\ncommonName=supplied\n")
+        openssl("ca", "-config", config, "-batch", "-notext", "-cert", self.certificate, "-keyfile", self.key,
                 "-in", self.directory / f"{file_name}.csr", "-extfile", self.directory / f"{file_name}.ext",
                 "-startdate", f"{tomorrow:%Y%m%d%H%M%SZ}", "-enddate", f"{tomorrow + timedelta(days=9):%Y%m%d%H%M%SZ}",
                 "-outdir", self.directory, "-out", chain)
@@ -95,9 +95,10 @@ class HostileServer:
                     pass
 
 
-def with_certificate(chain, key):
+def with_certificate(chain, key, version=ssl.TLSVersion.TLSv1_3):
     """An honest handshake with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
     context.load_cert_chain(chain, key)
 
     def serve(connection):
