@@ -161,13 +161,13 @@ impl Packet<'_> {
     /// `out` is shorter than [`encoded_len`](Self::encoded_len), or the packet would break a rule of the standard, or
     /// it says what MQTT 3.1.1 cannot say. What `out` holds then is unspecified.
     pub fn encode(&self, version: ProtocolVersion, out: &mut [u8]) -> Result<usize, EncodeError> {
-        let kind = self.kind();
-        let flags = match self {
+        let (kind, flags) = match self {
+            // The most frequent packet, and the only one whose flags say something.
             Self::Publish(publish) => return publish.encode(version, out),
             Self::Auth(_) if version == ProtocolVersion::V311 => {
                 return Err(EncodeError::NotIn311 { what: "AUTH packet" });
             }
-            _ => kind.required_flags().unwrap_or(0),
+            _ => (self.kind(), self.kind().required_flags().unwrap_or(0)),
         };
         let remaining_bytes = self.remaining_bytes(version);
         let mut writer = Writer::begin(out, kind, flags, remaining_bytes, remaining_bytes)?;

@@ -58,15 +58,20 @@ impl<'a> Properties<'a> {
     }
 
     /// Writes the block with its length, after a check that it may stand there.
+    #[inline]
     pub(crate) fn encode(&self, carrier: Carrier, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        let mut placement = Placement::new(carrier);
-        for (id, _) in self.raw() {
-            placement.add(id).map_err(EncodeError::Properties)?;
+        if !self.is_empty() {
+            self.check_placement(carrier).map_err(EncodeError::Properties)?;
         }
-        placement.finish().map_err(EncodeError::Properties)?;
         writer.integer(self.0.len());
         writer.bytes(self.0);
         Ok(())
+    }
+
+    fn check_placement(&self, carrier: Carrier) -> Result<(), PlacementError> {
+        let mut placement = Placement::new(carrier);
+        self.raw().try_for_each(|(id, _)| placement.add(id))?;
+        placement.finish()
     }
 
     /// Bytes on the wire, the length included; none in MQTT 3.1.1.
