@@ -91,6 +91,23 @@ mod tests {
         }
     }
 
+    /// [MQTT5 3.8.3.1]
+    #[test]
+    fn each_option_has_its_bits() {
+        let neutral = SubscriptionOptions::at_most(QoS::AtMostOnce);
+        let rows = [
+            (0b0000_0010, SubscriptionOptions::at_most(QoS::ExactlyOnce)),
+            (0b0000_0100, SubscriptionOptions { no_local: true, ..neutral }),
+            (0b0000_1000, SubscriptionOptions { retain_as_published: true, ..neutral }),
+            (0b0001_0000, SubscriptionOptions { retain_handling: RetainHandling::SendIfNew, ..neutral }),
+            (0b0010_0000, SubscriptionOptions { retain_handling: RetainHandling::DoNotSend, ..neutral }),
+        ];
+        for (byte, options) in rows {
+            assert_eq!(SubscriptionOptions::decode(byte, V5), Ok(options));
+            assert_eq!(options.byte(), byte);
+        }
+    }
+
     #[test]
     fn what_mqtt_311_asks_for_is_the_neutral_value() {
         let options = SubscriptionOptions::decode(1, V311);

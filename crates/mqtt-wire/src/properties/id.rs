@@ -152,9 +152,10 @@ impl PropertyId {
             | Self::AuthenticationMethod
             | Self::ResponseInformation
             | Self::ServerReference
-            | Self::ReasonString => Form::Text,
-            Self::CorrelationData | Self::AuthenticationData => Form::Binary,
-            Self::UserProperty => Form::TextPair,
+            | Self::ReasonString
+            | Self::CorrelationData
+            | Self::AuthenticationData => Form::Measured,
+            Self::UserProperty => Form::MeasuredPair,
         }
     }
 

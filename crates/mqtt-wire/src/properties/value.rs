@@ -13,10 +13,10 @@ pub(super) enum Form {
     FourBytes,
     /// A variable byte integer.
     Integer,
-    Text,
-    Binary,
-    /// A name and a value.
-    TextPair,
+    /// A text or bytes, behind a two-byte length.
+    Measured,
+    /// Two texts.
+    MeasuredPair,
 }
 
 impl Form {
@@ -27,8 +27,8 @@ impl Form {
             Self::TwoBytes => block.u16(field).map(drop),
             Self::FourBytes => block.u32(field).map(drop),
             Self::Integer => block.integer(field).map(drop),
-            Self::Text | Self::Binary => block.binary(field).map(drop),
-            Self::TextPair => block.binary(field).and_then(|_| block.binary(field)).map(drop),
+            Self::Measured => block.binary(field).map(drop),
+            Self::MeasuredPair => block.binary(field).and_then(|_| block.binary(field)).map(drop),
         }
     }
 }
