@@ -85,7 +85,10 @@ mod tests {
     use crate::properties::{Carrier, PlacementError, PropertiesWriter, Property, PropertyId};
     use ProtocolVersion::{V5, V311};
 
-    const STEPS: [(fn(Ack<'static>) -> Packet<'static>, u8); 4] =
+    /// A packet of an acknowledgement, and its first byte.
+    type Step = (fn(Ack<'static>) -> Packet<'static>, u8);
+
+    const STEPS: [Step; 4] =
         [(Packet::PubAck, 0x40), (Packet::PubRec, 0x50), (Packet::PubRel, 0x62), (Packet::PubComp, 0x70)];
 
     fn id() -> PacketId {
