@@ -96,12 +96,12 @@ impl<'a> Publish<'a> {
     }
 
     pub(super) fn remaining_bytes(&self, version: ProtocolVersion) -> usize {
-        self.head_bytes(version) + self.payload.len()
+        self.head_bytes(self.topic_text(), version) + self.payload.len()
     }
 
-    fn head_bytes(&self, version: ProtocolVersion) -> usize {
+    fn head_bytes(&self, topic: &str, version: ProtocolVersion) -> usize {
         let packet_id = if self.packet_id.is_some() { 2 } else { 0 };
-        2 + self.topic_text().len() + packet_id + self.properties.encoded_len_in(version)
+        2 + topic.len() + packet_id + self.properties.encoded_len_in(version)
     }
 
     /// The head, with the certainty that `payload_room` more bytes fit.
@@ -117,14 +117,15 @@ impl<'a> Publish<'a> {
         if self.dup && self.qos == QoS::AtMostOnce {
             return Err(EncodeError::DuplicateQoS0);
         }
-        if self.topic.is_none() {
-            self.check_alias(version)?;
-        }
+        let topic = match self.topic {
+            Some(topic) => topic.as_str(),
+            None => self.check_alias(version).map(|()| "")?,
+        };
         let flags = u8::from(self.dup) << 3 | self.qos.number() << QOS_SHIFT | u8::from(self.retain);
-        let head_bytes = self.head_bytes(version);
+        let head_bytes = self.head_bytes(topic, version);
         let (remaining_bytes, now_bytes) = (head_bytes + self.payload.len(), head_bytes + payload_room);
         let mut writer = Writer::begin(out, PacketKind::Publish, flags, remaining_bytes, now_bytes)?;
-        writer.binary("topic", self.topic_text().as_bytes())?;
+        writer.binary("topic", topic.as_bytes())?;
         if let Some(id) = self.packet_id {
             writer.packet_id(id);
         }
