@@ -6,7 +6,9 @@ mod made;
 use made::{BUFFER_BYTES, filter, made, made_in, topic, version};
 use mqtt_wire::ProtocolVersion::{V5, V311};
 use mqtt_wire::topic::MatchRules;
-use mqtt_wire::{DecodeError, EncodeError, Packet, Properties, TopicFilter, TopicName, decode};
+use mqtt_wire::{
+    DecodeError, EncodeError, Packet, Properties, PropertiesWriter, TopicFilter, TopicName, decode,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,8 +39,10 @@ fn ask_properties(packet: Packet<'_>) {
         _ => None,
     };
     for properties in [properties_of(packet), will.unwrap_or_default()] {
-        let bytes: usize = properties.iter().map(|property| property.encoded_len()).sum();
-        assert_eq!(bytes, properties.as_bytes().len(), "every property of a block is read");
+        let mut out = vec![0; properties.as_bytes().len()];
+        let mut writer = PropertiesWriter::new(&mut out);
+        properties.iter().for_each(|property| writer.push(property).unwrap());
+        assert_eq!(writer.finish(), properties, "what is read of a block makes it again");
     }
 }
 
