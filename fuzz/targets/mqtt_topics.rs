@@ -21,6 +21,9 @@ fuzz_target!(|input: &str| {
             Ok(true)
         );
     }
+    if let Ok(filter) = filter {
+        check_shared(&filter);
+    }
     let (Ok(filter), Ok(topic)) = (filter, topic) else { return };
     assert_eq!(filter.has_wildcard(), filter_text.split('/').any(|level| level == "+" || level == "#"));
     for (rules, hash_takes_parent) in [(MatchRules::Aws, false), (MatchRules::Mqtt, true)] {
@@ -31,6 +34,23 @@ fuzz_target!(|input: &str| {
         );
     }
 });
+
+/// [MQTT5 4.8.2-1] [MQTT5 4.8.2-2]
+fn check_shared(filter: &TopicFilter<'_>) {
+    let levels: Vec<&str> = filter.as_str().split('/').collect();
+    let expected = match levels.as_slice() {
+        ["$share", name, rest @ ..] => {
+            let rest = rest.join("/");
+            let is_right = !name.is_empty() && !name.contains(['+', '#']) && !rest.is_empty();
+            if is_right { Ok(Some((*name, rest))) } else { Err(()) }
+        }
+        _ => Ok(None),
+    };
+    let shared = filter.shared().map_err(drop);
+    let found =
+        shared.map(|shared| shared.map(|shared| (shared.share_name, shared.filter.as_str().to_owned())));
+    assert_eq!(found, expected, "filter {:?}", filter.as_str());
+}
 
 /// [MQTT311 4.7.3]
 fn is_text(text: &str) -> bool {

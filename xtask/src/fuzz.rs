@@ -57,14 +57,29 @@ pub(crate) fn run(options: &Options) -> Outcome {
     print_reports(&run::all(&chosen, &programs, options.seconds)?)
 }
 
-/// The long tier: the targets are formatted and linted like everything else, then run.
+/// The long tier: the targets are formatted and linted like everything else, then run. Before them the codec is
+/// compared with others.
 pub(crate) fn check_and_run() -> Outcome {
-    shell::run(&mut shell::cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
+    shell::run(&mut shell::cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--all", "--check"]))?;
+    compare_codecs()?;
     // As the build that follows, so that C code is compiled once for both.
     let mut clippy = with_coverage("clippy", &host_triple()?);
     clippy.args(["--bins", "--lib", "--", "-D", "warnings"]);
     shell::run(&mut clippy)?;
     run(&Options { target: None, seconds: FULL_SECONDS })
+}
+
+/// Compares our MQTT codec with two others. Here because of what that compiles: a client's async runtime, and more.
+fn compare_codecs() -> Outcome {
+    let differential =
+        ["--manifest-path", "fuzz/Cargo.toml", "--locked", "-p", "differential", "--target-dir"];
+    let checks: [(&str, &[&str]); 2] =
+        [("clippy", &["--all-targets", "--", "-D", "warnings"]), ("test", &["--tests"])];
+    for (subcommand, arguments) in checks {
+        let mut command = shell::cargo(&[subcommand]);
+        shell::run(command.args(differential).arg(directory()).args(arguments))?;
+    }
+    Ok(())
 }
 
 /// What runs leave behind, and where the targets are built.

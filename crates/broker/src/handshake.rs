@@ -8,7 +8,8 @@ use crate::shared::Shared;
 use crate::transport::{Transport, seal_out};
 use mio::net::TcpStream;
 use mqtt_session::{Accepted, Session};
-use mqtt_wire::{ConnAck, ConnectReturnCode, DecodeError, Packet, PacketKind};
+use mqtt_wire::ProtocolVersion::{self, V5, V311};
+use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, ReasonCode};
 use pki::CertificateId;
 use rustls::{AlertDescription, HandshakeKind, ServerConnection};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -179,7 +180,7 @@ impl Unfinished {
         let bytes_max = if is_active { shared.limits.packet_bytes_max() } else { STRANGER_CONNECT_BYTES_MAX };
         loop {
             let got_some = self.fill_input()?;
-            match mqtt_wire::decode(&self.input, bytes_max) {
+            match refuse_mqtt_5(mqtt_wire::decode(&self.input, V311, bytes_max), &self.input) {
                 Ok(Some((packet, used))) => {
                     return self.decide(shared, certificate_id, &packet, used).map(Some);
                 }
@@ -201,9 +202,9 @@ impl Unfinished {
 
     /// [MQTT311 3.1.2-2] A client of another version, MQTT 5 mostly, learns that it is the version.
     fn answer_protocol_level(&mut self) {
-        let code = ConnectReturnCode::UnacceptableProtocolVersion;
+        let refusal = Packet::ConnAck(ConnAck::new(ReasonCode::UnsupportedProtocolVersion));
         let mut answer = [0; CONNACK_BYTES];
-        let encoded = Packet::ConnAck(ConnAck { session_present: false, code }).encode(&mut answer);
+        let encoded = refusal.encode(V311, &mut answer);
         debug_assert_eq!(encoded, Ok(CONNACK_BYTES));
         // Sealed into rustls' buffer; `close` sends it. If it does not fit, the closed connection says enough.
         let _ = self.tls.writer().write_all(&answer);
@@ -265,6 +266,18 @@ impl Unfinished {
         Refusal { client_id: None, certificate_id: self.certificate_id, reason, at }
     }
 }
+
+/// Only MQTT 3.1.1 is offered. A client of MQTT 5 learns that first, whatever else is wrong with its CONNECT.
+fn refuse_mqtt_5<'i>(decoded: Decoded<'i>, input: &[u8]) -> Decoded<'i> {
+    let is_whole = !matches!(decoded, Ok(None) | Err(DecodeError::TooLarge { .. }));
+    if is_whole && ProtocolVersion::of_connect(input) == Some(V5) {
+        return Err(DecodeError::UnsupportedProtocolLevel { level: V5.level() });
+    }
+    decoded
+}
+
+/// What the codec says of the first bytes.
+type Decoded<'i> = Result<Option<(Packet<'i>, usize)>, DecodeError>;
 
 const NO_CERTIFICATE: &str =
     "the client sent no certificate; devices must present the one they were provisioned with";

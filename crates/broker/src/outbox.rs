@@ -1,6 +1,7 @@
 //! Bytes that wait for one client's socket.
 
 use crate::transport::Transport;
+use mqtt_wire::ProtocolVersion::V311;
 use mqtt_wire::{Packet, PacketId};
 use std::io;
 
@@ -47,9 +48,9 @@ impl Outbox {
     pub(crate) fn push(&mut self, packet: &Packet<'_>, pool: &mut Pool) {
         let out = self.tail(pool);
         let start = out.len();
-        out.resize(start + packet.encoded_len(), 0);
+        out.resize(start + packet.encoded_len(V311), 0);
         // What we send was validated when it was decoded, or is one of a few fixed packets.
-        packet.encode(&mut out[start..]).expect("a packet of ours encodes into its own length");
+        packet.encode(V311, &mut out[start..]).expect("a packet of ours encodes into its own length");
     }
 
     /// Appends a packet that is encoded already; `packet_id` goes to its place in it.

@@ -4,7 +4,7 @@ mod support;
 
 use mqtt_session::Limits;
 use mqtt_wire::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
-use mqtt_wire::{Packet, QoS};
+use mqtt_wire::{Disconnect, Packet, QoS};
 use support::{ALLOW_ALL, Client, Cloud, Options, Received, Setup, logged, received, until};
 
 /// Everything but receiving on `secret/…` and publishing to `forbidden/…`.
@@ -49,7 +49,7 @@ fn messages_reach_the_subscribers_whose_filters_match_in_every_loop() {
             for (topic, payload) in expected.iter().chain(&[("end", "")]) {
                 assert_eq!(client.receive(), received(topic, payload), "{filter}, {loops} loops");
             }
-            client.send(&Packet::Disconnect);
+            client.send(&Packet::Disconnect(Disconnect::NORMAL));
         }
     }
 }
@@ -97,7 +97,11 @@ fn unsubscribing_ends_it_and_subscribing_again_changes_the_qos() {
     let filters = [mqtt_wire::TopicFilter::parse("t").unwrap()];
     let filters = mqtt_wire::UnsubscribeFilters::from_slice(&filters);
     let packet_id = mqtt_wire::PacketId::FIRST;
-    client.send(&Packet::Unsubscribe(mqtt_wire::Unsubscribe { packet_id, filters }));
+    client.send(&Packet::Unsubscribe(mqtt_wire::Unsubscribe {
+        packet_id,
+        properties: mqtt_wire::Properties::NONE,
+        filters,
+    }));
     assert_eq!(client.receive(), Received::UnsubAck(1));
     client.publish("t", "y");
     client.ping();
@@ -216,7 +220,7 @@ fn the_will_is_published_unless_the_client_says_good_bye() {
     assert_eq!(watcher.receive(), at_least_once("wills/lost", "gone", 1));
 
     let mut polite = connect("wills/polite");
-    polite.send(&Packet::Disconnect);
+    polite.send(&Packet::Disconnect(Disconnect::NORMAL));
     polite.expect_closed();
     let mut clumsy = connect("wills/clumsy");
     clumsy.send_bytes(&[0; 8]).unwrap();

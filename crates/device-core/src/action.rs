@@ -1,6 +1,6 @@
 //! What the device asks its caller to do.
 
-use mqtt_wire::{ConnectReturnCode, DecodeError, PacketKind};
+use mqtt_wire::{DecodeError, PacketKind, ReasonCode};
 
 /// The next thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub enum CloseReason {
     #[error("the server did not answer CONNECT in time")]
     ConnAckTimeout,
     /// The server refused the CONNECT.
-    #[error("the server refused the connection: {0:?}")]
-    Refused(ConnectReturnCode),
+    #[error("the server refused the connection: {0}")]
+    Refused(ReasonCode),
     /// The server did not answer a PINGREQ: the connection is dead, whatever TCP believes.
     #[error("the server did not answer PINGREQ in time")]
     PingTimeout,

@@ -164,6 +164,7 @@ fn checked_will(will: Will<'_>) -> Result<mqtt_wire::Will<'_>, ConfigError> {
         payload: will.payload.as_bytes(),
         qos: QoS::AtLeastOnce,
         retain: false,
+        properties: mqtt_wire::Properties::NONE,
     })
 }
 

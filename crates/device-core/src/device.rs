@@ -13,7 +13,10 @@ use crate::payload::{PAYLOAD_BYTES_MAX, write_payload};
 use crate::random::Random;
 use crate::ring::Reading;
 use link::Link;
-use mqtt_wire::{Connect, ConnectReturnCode, Packet, PacketId, PacketKind, Publish, TopicName, Will};
+use mqtt_wire::ProtocolVersion::V311;
+use mqtt_wire::{
+    Connect, Disconnect, Packet, PacketId, PacketKind, Properties, Publish, ReasonCode, TopicName, Will,
+};
 use outbox::Outbox;
 use schedule::Schedule;
 
@@ -262,7 +265,7 @@ impl<'a> Device<'a> {
             State::Leaving => {
                 self.close = Some(CloseReason::Stopped);
                 self.state = State::Stopped;
-                Some(send(Packet::Disconnect, out))
+                Some(send(Packet::Disconnect(Disconnect::NORMAL), out))
             }
             State::Offline
             | State::Resting { .. }
@@ -347,8 +350,9 @@ impl<'a> Device<'a> {
             dup: false,
             qos: self.config.qos,
             retain: false,
-            topic: self.topic,
+            topic: Some(self.topic),
             packet_id,
+            properties: Properties::NONE,
             payload: &payload[..payload_bytes],
         };
         send(Packet::Publish(publish), out)
@@ -356,8 +360,10 @@ impl<'a> Device<'a> {
 
     fn connect(&self) -> Connect<'a> {
         Connect {
-            clean_session: true,
+            version: V311,
+            clean_start: true,
             keep_alive_s: self.config.keep_alive_s,
+            properties: Properties::NONE,
             client_id: self.config.client_id,
             will: self.will,
             username: None,
@@ -367,7 +373,7 @@ impl<'a> Device<'a> {
 
     fn hear(&mut self, heard: Heard, now_ms: u64) {
         match (&mut self.state, heard) {
-            (State::Greeting { connect_sent: true, .. }, Heard::ConnAck(ConnectReturnCode::Accepted)) => {
+            (State::Greeting { connect_sent: true, .. }, Heard::ConnAck(ReasonCode::Success)) => {
                 self.state = State::Connected(Link::new(now_ms));
             }
             (State::Greeting { connect_sent: true, .. }, Heard::ConnAck(code)) => {
@@ -421,6 +427,7 @@ impl<'a> Device<'a> {
 }
 
 fn send(packet: Packet<'_>, out: &mut [u8; SEND_BYTES_MAX]) -> Action {
-    let bytes = packet.encode(out).expect("the configuration was checked, so every packet is valid and fits");
+    let bytes =
+        packet.encode(V311, out).expect("the configuration was checked, so every packet is valid and fits");
     Action::Send { bytes, kind: packet.kind() }
 }

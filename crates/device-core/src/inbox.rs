@@ -1,6 +1,7 @@
 //! Bytes from the server until they are a packet.
 
-use mqtt_wire::{ConnectReturnCode, DecodeError, Packet, PacketId, PacketKind, decode};
+use mqtt_wire::ProtocolVersion::V311;
+use mqtt_wire::{DecodeError, Packet, PacketId, PacketKind, ReasonCode, decode};
 
 /// Largest packet that the device takes.
 ///
@@ -17,7 +18,7 @@ pub(crate) struct Inbox {
 /// What the server said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    ConnAck(ConnectReturnCode),
+    ConnAck(ReasonCode),
     PubAck(PacketId),
     PingResp,
     Other(PacketKind),
@@ -38,12 +39,12 @@ impl Inbox {
 
     /// The next whole packet. After `None` there is room for more bytes.
     pub(crate) fn next(&mut self) -> Result<Option<Heard>, DecodeError> {
-        let Some((packet, read)) = decode(&self.bytes[..self.len], PACKET_BYTES_MAX)? else {
+        let Some((packet, read)) = decode(&self.bytes[..self.len], V311, PACKET_BYTES_MAX)? else {
             return Ok(None);
         };
         let heard = match packet {
-            Packet::ConnAck(connack) => Heard::ConnAck(connack.code),
-            Packet::PubAck(id) => Heard::PubAck(id),
+            Packet::ConnAck(connack) => Heard::ConnAck(connack.reason),
+            Packet::PubAck(ack) => Heard::PubAck(ack.packet_id),
             Packet::PingResp => Heard::PingResp,
             other => Heard::Other(other.kind()),
         };
@@ -70,7 +71,7 @@ mod tests {
                 }
             }
             let ack = Heard::PubAck(PacketId::new(9).unwrap());
-            assert_eq!(heard, [Heard::ConnAck(ConnectReturnCode::Accepted), Heard::PingResp, ack]);
+            assert_eq!(heard, [Heard::ConnAck(ReasonCode::Success), Heard::PingResp, ack]);
         }
     }
 

@@ -3,7 +3,10 @@
 
 use device_core::settings::{DerCertificates, Settings, Will};
 use device_core::{Action, AdcReading, CloseReason, Config, Device, Phase, SEND_BYTES_MAX, Samples};
-use mqtt_wire::{ConnAck, ConnectReturnCode, Packet, PacketId, PacketKind, QoS, decode};
+use mqtt_wire::ProtocolVersion::V311;
+use mqtt_wire::{
+    Ack, ConnAck, Packet, PacketId, PacketKind, Properties, QoS, ReasonCode, ReasonCodes, UnsubAck, decode,
+};
 use proptest::prelude::*;
 
 const TOPIC: &str = "$aws/rules/telemetry/pico_w_simple";
@@ -105,7 +108,7 @@ impl World {
                 }
             }
             Action::Send { bytes, kind } => {
-                let (packet, read) = decode(&out[..bytes], SEND_BYTES_MAX)
+                let (packet, read) = decode(&out[..bytes], V311, SEND_BYTES_MAX)
                     .expect("the device sends valid packets")
                     .expect("the device sends whole packets");
                 assert_eq!((read, packet.kind()), (bytes, kind));
@@ -122,44 +125,47 @@ impl World {
     fn serve(&mut self, packet: Packet<'_>) {
         match (self.server, packet) {
             (Server::Mute, _) => {}
-            (Server::Refusing, Packet::Connect(_)) => self.answer_connect(ConnectReturnCode::NotAuthorized),
+            (Server::Refusing, Packet::Connect(_)) => self.answer_connect(ReasonCode::NotAuthorized),
             (_, Packet::Connect(connect)) => {
-                assert_eq!((connect.client_id, connect.clean_session), ("pico_w_simple", true));
+                assert_eq!((connect.client_id, connect.clean_start), ("pico_w_simple", true));
                 self.will = connect.will.map(|will| {
                     assert!(!will.retain);
                     let payload = String::from_utf8_lossy(will.payload).into_owned();
                     (will.topic.as_str().to_owned(), payload, will.qos)
                 });
-                self.answer_connect(ConnectReturnCode::Accepted);
+                self.answer_connect(ReasonCode::Success);
             }
             (Server::Dropping, Packet::Publish(_)) => self.device.handle_closed(self.now_ms),
             (_, Packet::Publish(publish)) => {
-                assert_eq!((publish.topic.as_str(), publish.dup, publish.retain), (TOPIC, false, false));
+                assert_eq!(
+                    (&*publish.topic.expect("3.1.1 has no aliases"), publish.dup, publish.retain),
+                    (TOPIC, false, false)
+                );
                 let payload = String::from_utf8_lossy(publish.payload).into_owned();
                 self.received.push((self.now_ms, payload));
                 self.packet_ids.extend(publish.packet_id.map(PacketId::number));
                 if let Some(id) = publish.packet_id
                     && self.server != Server::Forgetful
                 {
-                    self.answer(Packet::PubAck(id));
+                    self.answer(Packet::PubAck(Ack::success(id)));
                 }
             }
             (_, Packet::PingReq) => {
                 self.pings += 1;
                 self.answer(Packet::PingResp);
             }
-            (_, Packet::Disconnect) => self.note("disconnect"),
+            (_, Packet::Disconnect(_)) => self.note("disconnect"),
             (_, other) => panic!("a device does not send {other:?}"),
         }
     }
 
-    fn answer_connect(&mut self, code: ConnectReturnCode) {
-        self.answer(Packet::ConnAck(ConnAck { session_present: false, code }));
+    fn answer_connect(&mut self, reason: ReasonCode) {
+        self.answer(Packet::ConnAck(ConnAck::new(reason)));
     }
 
     fn answer(&mut self, packet: Packet<'_>) {
         let mut out = [0; 8];
-        let written = packet.encode(&mut out).expect("short packets");
+        let written = packet.encode(V311, &mut out).expect("short packets");
         // Byte by byte, as a network may deliver.
         for byte in &out[..written] {
             self.device.handle_bytes(std::slice::from_ref(byte), self.now_ms);
@@ -200,9 +206,9 @@ fn only_its_own_puback_delivers_a_reading() {
     let mut world = World::new(|_| {});
     world.server = Server::Forgetful;
     world.run_until(1_000);
-    world.answer(Packet::PubAck(PacketId::FIRST.next()));
+    world.answer(Packet::PubAck(Ack::success(PacketId::FIRST.next())));
     assert_eq!(world.device.delivered(), 0);
-    world.answer(Packet::PubAck(PacketId::FIRST));
+    world.answer(Packet::PubAck(Ack::success(PacketId::FIRST)));
     assert_eq!(world.device.delivered(), 1);
 }
 
@@ -497,7 +503,7 @@ fn eight_packets_are_in_flight_and_acknowledgements_come_in_any_order() {
     world.run_until(5_000);
     assert_eq!(world.packet_ids, [1, 2, 3, 4, 5, 6, 7, 8]);
     for id in [5, 2, 8] {
-        world.answer(Packet::PubAck(PacketId::new(id).expect("not zero")));
+        world.answer(Packet::PubAck(Ack::success(PacketId::new(id).expect("not zero"))));
     }
     world.run_until(5_100);
     assert_eq!(world.packet_ids[8..], [9, 10, 11]);
@@ -582,9 +588,13 @@ fn stopping_says_goodbye_and_ends() {
 fn packets_that_nobody_asked_for_end_the_connection() {
     let mut world = World::new(|_| {});
     world.run_until(1_000);
-    world.answer(Packet::PubAck(PacketId::FIRST));
+    world.answer(Packet::PubAck(Ack::success(PacketId::FIRST)));
     assert_eq!(world.device.phase(), Phase::Connected, "a stray acknowledgement is harmless");
-    world.answer(Packet::UnsubAck(PacketId::FIRST));
+    world.answer(Packet::UnsubAck(UnsubAck {
+        packet_id: PacketId::FIRST,
+        properties: Properties::NONE,
+        codes: ReasonCodes::NONE,
+    }));
     world.run_until(1_000);
     assert_eq!(world.log.last(), Some(&(1_000, CloseReason::Unexpected(PacketKind::UnsubAck).to_string())));
 }
@@ -654,7 +664,7 @@ proptest! {
                 actions += 1;
                 prop_assert!(actions < 10, "the device does not come to rest");
                 if let Action::Send { bytes, kind } = action {
-                    let sent = decode(&out[..bytes], SEND_BYTES_MAX);
+                    let sent = decode(&out[..bytes], V311, SEND_BYTES_MAX);
                     prop_assert!(matches!(sent, Ok(Some((packet, read))) if (packet.kind(), read) == (kind, bytes)));
                 }
             }

@@ -2,13 +2,13 @@
 
 use crate::limits::Limits;
 use crate::topics::{TopicExcess, check_topic};
-use mqtt_wire::{ConnAck, Connect, ConnectReturnCode, QoS};
+use mqtt_wire::{ConnAck, Connect, QoS, ReasonCode};
 
 /// What the caller needs to know about a CONNECT that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The answer to send once the client has permission: always `20 02 00 00`, as no session outlives its connection.
-    pub connack: ConnAck,
+    pub connack: ConnAck<'static>,
     /// Whose choice the client identifier is.
     pub client_id: ClientId,
     /// The keep-alive that applies, in seconds; 0: silence is never too long. MQTT 3.1.1 has no way to tell the client.
@@ -71,11 +71,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// The CONNACK to send before closing; `None`: close without a word, as AWS does.
-    pub const fn answer(&self) -> Option<ConnAck> {
+    pub const fn answer(&self) -> Option<ConnAck<'static>> {
         match self {
             // [MQTT311 3.1.3-8] [MQTT311 3.1.3-9] An identifier that is not allowed is answered with 2.
             Self::ClientIdMissing | Self::ClientIdTooLong { .. } | Self::ClientIdReserved => {
-                Some(ConnAck { session_present: false, code: ConnectReturnCode::IdentifierRejected })
+                Some(ConnAck::new(ReasonCode::ClientIdentifierNotValid))
             }
             Self::WillQoS2 | Self::WillTopic(_) | Self::WillTooLarge { .. } => None,
         }
@@ -94,7 +94,7 @@ pub(crate) fn check(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, 
 fn check_client_id(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, Refusal> {
     let (client_id, bytes_max) = (connect.client_id, limits.client_id_bytes_max);
     if client_id.is_empty() {
-        return if connect.clean_session { Ok(ClientId::Assign) } else { Err(Refusal::ClientIdMissing) };
+        return if connect.clean_start { Ok(ClientId::Assign) } else { Err(Refusal::ClientIdMissing) };
     }
     if client_id.len() > bytes_max {
         return Err(Refusal::ClientIdTooLong { bytes: client_id.len(), bytes_max });
@@ -120,12 +120,14 @@ fn check_will(will: &mqtt_wire::Will<'_>, limits: &Limits) -> Result<(), Refusal
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mqtt_wire::{TopicName, Will};
+    use mqtt_wire::{Properties, ProtocolVersion::V311, TopicName, Will};
 
     fn connect(client_id: &str) -> Connect<'_> {
         Connect {
-            clean_session: true,
+            version: V311,
+            clean_start: true,
             keep_alive_s: 60,
+            properties: Properties::NONE,
             client_id,
             will: None,
             username: None,
@@ -135,7 +137,9 @@ mod tests {
 
     fn will(topic: &str, qos: QoS) -> Connect<'_> {
         let topic = TopicName::parse(topic).unwrap();
-        Connect { will: Some(Will { topic, payload: b"gone", qos, retain: false }), ..connect("c") }
+        let properties = Properties::NONE;
+        let will = Will { topic, payload: b"gone", qos, retain: false, properties };
+        Connect { will: Some(will), ..connect("c") }
     }
 
     #[test]
@@ -155,10 +159,13 @@ mod tests {
     #[test]
     fn an_empty_identifier_needs_a_clean_session() {
         assert_eq!(check(&connect(""), &Limits::aws()), Ok(ClientId::Assign));
-        let persistent = Connect { clean_session: false, ..connect("") };
+        let persistent = Connect { clean_start: false, ..connect("") };
         let refusal = check(&persistent, &Limits::aws()).unwrap_err();
         assert_eq!(refusal, Refusal::ClientIdMissing);
-        assert_eq!(refusal.answer().map(|connack| connack.code), Some(ConnectReturnCode::IdentifierRejected));
+        assert_eq!(
+            refusal.answer().map(|connack| connack.reason),
+            Some(ReasonCode::ClientIdentifierNotValid)
+        );
     }
 
     #[test]

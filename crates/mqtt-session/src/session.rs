@@ -11,7 +11,8 @@ use crate::topics::check_topic;
 use crate::violation::Violation;
 use crate::will::Will;
 use mqtt_wire::{
-    ConnAck, Connect, ConnectReturnCode, Packet, PacketId, Publish, QoS, Subscribe, TopicFilter, Unsubscribe,
+    ConnAck, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, TopicFilter, TopicName,
+    Unsubscribe,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,7 +36,12 @@ pub struct Session<F> {
 pub enum Event<'p> {
     /// Check permission and route it. With QoS 1 call [`Session::expect_ack`] exactly once, even when nobody takes
     /// the message.
-    Publish(Publish<'p>),
+    Publish {
+        /// Where it goes.
+        topic: TopicName<'p>,
+        /// The message.
+        publish: Publish<'p>,
+    },
     /// Check permission, call [`Session::subscribe`] per filter and answer with one SUBACK.
     Subscribe(Subscribe<'p>),
     /// Call [`Session::unsubscribe`] per filter and answer with an UNSUBACK, whether or not there was something to
@@ -71,10 +77,10 @@ impl<F> Session<F> {
             subscriptions: Subscriptions::default(),
         };
         let accepted = Accepted {
-            connack: ConnAck { session_present: false, code: ConnectReturnCode::Accepted },
+            connack: ConnAck::new(ReasonCode::Success),
             client_id,
             keep_alive_s: session.keep_alive.seconds(),
-            note: (!connect.clean_session).then_some(Note::NoPersistentSession),
+            note: (!connect.clean_start).then_some(Note::NoPersistentSession),
         };
         Ok((session, accepted))
     }
@@ -91,12 +97,14 @@ impl<F> Session<F> {
         self.keep_alive.heard(now);
         match *packet {
             Packet::Publish(publish) => self.receive_publish(publish),
-            Packet::PubAck(id) if self.deliveries.acknowledged(id) => Ok(Event::Delivered(id)),
-            Packet::PubAck(id) => Ok(Event::StrayAck(id)),
+            Packet::PubAck(ack) if self.deliveries.acknowledged(ack.packet_id) => {
+                Ok(Event::Delivered(ack.packet_id))
+            }
+            Packet::PubAck(ack) => Ok(Event::StrayAck(ack.packet_id)),
             Packet::Subscribe(subscribe) => self.receive_subscribe(subscribe),
             Packet::Unsubscribe(unsubscribe) => Ok(Event::Unsubscribe(unsubscribe)),
             Packet::PingReq => Ok(Event::Ping),
-            Packet::Disconnect => {
+            Packet::Disconnect(_) => {
                 // [MQTT311 3.14.4-3] The will is discarded.
                 self.will = None;
                 Ok(Event::Disconnect)
@@ -105,6 +113,7 @@ impl<F> Session<F> {
             Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => {
                 Err(Violation::QoS2Packet { kind: packet.kind() })
             }
+            Packet::Auth(_) => Err(Violation::Auth),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(Violation::ServerPacket { kind: packet.kind() })
             }
@@ -241,8 +250,9 @@ impl<F> Session<F> {
         if bytes > bytes_max {
             return Err(Violation::PayloadTooLarge { bytes, bytes_max });
         }
-        check_topic(&publish.topic, &self.limits).map_err(Violation::Topic)?;
-        Ok(Event::Publish(publish))
+        let topic = publish.topic.ok_or(Violation::TopicAlias)?;
+        check_topic(&topic, &self.limits).map_err(Violation::Topic)?;
+        Ok(Event::Publish { topic, publish })
     }
 
     fn receive_subscribe<'p>(&self, subscribe: Subscribe<'p>) -> Result<Event<'p>, Violation> {
@@ -251,7 +261,7 @@ impl<F> Session<F> {
             return Err(Violation::TooManyFilters { filters, filters_max });
         }
         if self.limits.qos2_subscribe == QoS2Subscribe::Close
-            && subscribe.filters.iter().any(|request| request.qos == QoS::ExactlyOnce)
+            && subscribe.filters.iter().any(|request| request.options.qos == QoS::ExactlyOnce)
         {
             return Err(Violation::QoS2Subscribe);
         }

@@ -2,11 +2,9 @@
 
 use crate::limits::Limits;
 use crate::topics::{TopicExcess, check_topic};
+use mqtt_wire::topic::SHARE_PREFIX;
 use mqtt_wire::{QoS, TopicFilter};
 use std::collections::BTreeMap;
-
-/// The prefix of shared subscriptions.
-const SHARED_PREFIX: &str = "$share/";
 
 /// A subscription that stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl Subscriptions {
         requested: QoS,
         limits: &Limits,
     ) -> Result<Subscribed, FilterRefusal> {
-        if filter.starts_with(SHARED_PREFIX) {
+        if filter.starts_with(SHARE_PREFIX) {
             return Err(FilterRefusal::Shared);
         }
         check_topic(&filter, limits).map_err(FilterRefusal::Topic)?;

@@ -36,6 +36,12 @@ pub enum Violation {
         /// The limit.
         bytes_max: usize,
     },
+    /// A PUBLISH with a topic alias in place of its topic; no client has been allowed one.
+    #[error("the client published to a topic alias, which is not supported")]
+    TopicAlias,
+    /// Authentication in steps is not offered.
+    #[error("the client sent AUTH, which is not supported")]
+    Auth,
     /// A PUBLISH to a topic that is too long or too deep.
     #[error("the topic {0}")]
     Topic(TopicExcess),

@@ -3,8 +3,9 @@
 
 use mqtt_session::{Delivery, Event, Limits, Outgoing, Session};
 use mqtt_wire::{
-    ConnAck, Connect, ConnectReturnCode, FilterRequest, Packet, PacketId, Publish, QoS, Subscribe,
-    SubscribeFilters, TopicFilter, TopicName, Unsubscribe, UnsubscribeFilters,
+    Ack, ConnAck, Connect, Disconnect, FilterRequest, Packet, PacketId, Properties, ProtocolVersion::V311,
+    Publish, QoS, ReasonCode, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter, TopicName,
+    Unsubscribe, UnsubscribeFilters,
 };
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -87,7 +88,9 @@ impl Model {
     fn new() -> Self {
         let now = Instant::now();
         let connect = Connect {
-            clean_session: true,
+            version: V311,
+            clean_start: true,
+            properties: Properties::NONE,
             keep_alive_s: 30,
             client_id: "c",
             will: None,
@@ -115,7 +118,15 @@ impl Model {
                 let packet_id = (qos != QoS::AtMostOnce).then(|| PacketId::new(*id).unwrap());
                 let payload = vec![0; *payload_bytes];
                 let topic = TopicName::parse(TOPICS[*topic]).unwrap();
-                let publish = Publish { dup: false, qos, retain: false, topic, packet_id, payload: &payload };
+                let publish = Publish {
+                    dup: false,
+                    qos,
+                    retain: false,
+                    topic: Some(topic),
+                    packet_id,
+                    properties: Properties::NONE,
+                    payload: &payload,
+                };
                 return self.receive(Packet::Publish(publish));
             }
             Step::Subscribe(requests) => {
@@ -123,34 +134,43 @@ impl Model {
                     .iter()
                     .map(|&(filter, qos)| FilterRequest {
                         filter: TopicFilter::parse(FILTERS[filter]).unwrap(),
-                        qos: QoS::from_number(qos).unwrap(),
+                        options: SubscriptionOptions::at_most(QoS::from_number(qos).unwrap()),
                     })
                     .collect();
                 let filters = SubscribeFilters::from_slice(&requests);
-                return self.receive(Packet::Subscribe(Subscribe { packet_id: PacketId::FIRST, filters }));
+                return self.receive(Packet::Subscribe(Subscribe {
+                    packet_id: PacketId::FIRST,
+                    properties: Properties::NONE,
+                    filters,
+                }));
             }
             Step::Unsubscribe(filter) => {
                 let filters = [TopicFilter::parse(FILTERS[*filter]).unwrap()];
                 let filters = UnsubscribeFilters::from_slice(&filters);
-                return self
-                    .receive(Packet::Unsubscribe(Unsubscribe { packet_id: PacketId::FIRST, filters }));
+                return self.receive(Packet::Unsubscribe(Unsubscribe {
+                    packet_id: PacketId::FIRST,
+                    properties: Properties::NONE,
+                    filters,
+                }));
             }
-            Step::PubAck(id) => return self.receive(Packet::PubAck(PacketId::new(*id).unwrap())),
+            Step::PubAck(id) => {
+                return self.receive(Packet::PubAck(Ack::success(PacketId::new(*id).unwrap())));
+            }
             Step::PubAckOldest => {
                 if let Some(&id) = self.inflight.front() {
-                    return self.receive(Packet::PubAck(id));
+                    return self.receive(Packet::PubAck(Ack::success(id)));
                 }
             }
             Step::Other(which) => {
-                let code = ConnectReturnCode::Accepted;
+                let ack = Ack::success(PacketId::FIRST);
                 let others = [
                     Packet::PingReq,
-                    Packet::Disconnect,
-                    Packet::PubRec(PacketId::FIRST),
-                    Packet::PubRel(PacketId::FIRST),
-                    Packet::PubComp(PacketId::FIRST),
+                    Packet::Disconnect(Disconnect::NORMAL),
+                    Packet::PubRec(ack),
+                    Packet::PubRel(ack),
+                    Packet::PubComp(ack),
                     Packet::PingResp,
-                    Packet::ConnAck(ConnAck { session_present: false, code }),
+                    Packet::ConnAck(ConnAck::new(ReasonCode::Success)),
                 ];
                 return self.receive(others[usize::from(*which)]);
             }
@@ -206,7 +226,7 @@ impl Model {
             return Ok(true);
         }
         match self.session.receive(&packet, self.now) {
-            Ok(Event::Publish(publish)) => {
+            Ok(Event::Publish { publish, .. }) => {
                 prop_assert!(publish.payload.len() <= 16 && publish.qos != QoS::ExactlyOnce);
                 if let Some(id) = publish.packet_id {
                     self.position += 1;
@@ -216,7 +236,7 @@ impl Model {
             }
             Ok(Event::Subscribe(subscribe)) => {
                 for request in subscribe.filters.iter() {
-                    let granted = self.session.subscribe(request.filter, request.qos);
+                    let granted = self.session.subscribe(request.filter, request.options.qos);
                     prop_assert!(
                         granted.is_ok()
                             || !request.filter.starts_with("a")

@@ -6,8 +6,9 @@ use mqtt_session::{
     TopicExcess, Violation, basic_ingest,
 };
 use mqtt_wire::{
-    Connect, FilterRequest, Packet, PacketId, PacketKind, Publish, QoS, Subscribe, SubscribeFilters,
-    TopicFilter, TopicName, Will,
+    Ack, Auth, Connect, Disconnect, FilterRequest, Packet, PacketId, PacketKind, Properties,
+    ProtocolVersion::V311, Publish, QoS, ReasonCode, ReasonCodes, Subscribe, SubscribeFilters,
+    SubscriptionOptions, TopicFilter, TopicName, UnsubAck, Will,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +42,9 @@ impl Client {
 
 fn connect(keep_alive_s: u16) -> Connect<'static> {
     Connect {
-        clean_session: true,
+        version: V311,
+        clean_start: true,
+        properties: Properties::NONE,
         keep_alive_s,
         client_id: "pico_w_simple",
         will: None,
@@ -52,7 +55,8 @@ fn connect(keep_alive_s: u16) -> Connect<'static> {
 
 fn connect_with_will() -> Connect<'static> {
     let topic = TopicName::parse("last/words").unwrap();
-    let will = Will { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: false };
+    let will =
+        Will { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: false, properties: Properties::NONE };
     Connect { will: Some(will), ..connect(60) }
 }
 
@@ -62,13 +66,15 @@ fn id(number: u16) -> PacketId {
 
 fn publish(qos: QoS, topic: &'static str, payload: &'static [u8]) -> Publish<'static> {
     let packet_id = (qos != QoS::AtMostOnce).then_some(PacketId::FIRST);
-    Publish { dup: false, qos, retain: false, topic: TopicName::parse(topic).unwrap(), packet_id, payload }
+    let (topic, properties) = (Some(TopicName::parse(topic).unwrap()), Properties::NONE);
+    Publish { dup: false, qos, retain: false, topic, packet_id, properties, payload }
 }
 
 fn with_subscribe<T>(filters: usize, qos: QoS, look: impl FnOnce(Packet<'_>) -> T) -> T {
-    let requests = vec![FilterRequest { filter: TopicFilter::parse("a/b").unwrap(), qos }; filters];
+    let filter = TopicFilter::parse("a/b").unwrap();
+    let requests = vec![FilterRequest { filter, options: SubscriptionOptions::at_most(qos) }; filters];
     let filters = SubscribeFilters::from_slice(&requests);
-    look(Packet::Subscribe(Subscribe { packet_id: PacketId::FIRST, filters }))
+    look(Packet::Subscribe(Subscribe { packet_id: PacketId::FIRST, properties: Properties::NONE, filters }))
 }
 
 /// The post's device: keep-alive 10000, QoS 0, never a ping.
@@ -78,17 +84,18 @@ fn the_posts_device_lives_on_its_publishes() {
     let (session, accepted) = Session::accept(&connect(10_000), &Arc::new(Limits::aws()), now).unwrap();
     assert_eq!((accepted.client_id, accepted.keep_alive_s, accepted.note), (ClientId::Given, 1_200, None));
     let mut out = [0; 4];
-    assert_eq!(Packet::ConnAck(accepted.connack).encode(&mut out), Ok(4));
+    assert_eq!(Packet::ConnAck(accepted.connack).encode(V311, &mut out), Ok(4));
     assert_eq!(out, [0x20, 2, 0, 0]);
 
     let mut client = Client { session, now };
     let message = publish(QoS::AtMostOnce, "$aws/rules/telemetry/pico_w_simple", b"{\"temp\": 27.512}");
     for _ in 0..2_000 {
         assert_eq!(client.pass(2.0), None);
-        assert_eq!(client.receive(Packet::Publish(message)), Ok(Event::Publish(message)));
+        let event = Event::Publish { topic: message.topic.unwrap(), publish: message };
+        assert_eq!(client.receive(Packet::Publish(message)), Ok(event));
     }
     let ingest = BasicIngest { rule: "telemetry", topic: "pico_w_simple" };
-    assert_eq!(basic_ingest(&message.topic), Some(ingest));
+    assert_eq!(basic_ingest(&message.topic.unwrap()), Some(ingest));
     assert_eq!(client.pass(1_799.9), None);
     assert_eq!(client.session.poll_timeout(), Some(client.now + Duration::from_millis(100)));
     let violation = client.pass(0.1).unwrap();
@@ -100,7 +107,7 @@ fn the_posts_device_lives_on_its_publishes() {
 #[test]
 fn any_packet_keeps_the_connection() {
     let mut client = Client::plain();
-    for packet in [Packet::PingReq, Packet::PubAck(id(9)), Packet::PingReq] {
+    for packet in [Packet::PingReq, Packet::PubAck(Ack::success(id(9))), Packet::PingReq] {
         assert_eq!(client.pass(89.0), None);
         assert!(client.receive(packet).is_ok());
     }
@@ -112,7 +119,7 @@ fn any_packet_keeps_the_connection() {
 
 #[test]
 fn persistent_sessions_are_accepted_with_a_note() {
-    let persistent = Connect { clean_session: false, ..connect(60) };
+    let persistent = Connect { clean_start: false, ..connect(60) };
     let accepted = Session::<()>::accept(&persistent, &Arc::new(Limits::aws()), Instant::now()).unwrap().1;
     assert_eq!(accepted.note, Some(Note::NoPersistentSession));
     assert!(!accepted.connack.session_present);
@@ -124,7 +131,7 @@ fn pubacks_leave_in_receive_order_once_the_journal_holds_their_messages() {
     let mut next_position = 100;
     for number in 1..=3 {
         let message = Publish { packet_id: Some(id(number)), ..publish(QoS::AtLeastOnce, "a", b"") };
-        assert!(matches!(client.receive(Packet::Publish(message)), Ok(Event::Publish(_))));
+        assert!(matches!(client.receive(Packet::Publish(message)), Ok(Event::Publish { .. })));
         // The second one left nothing in the journal and still waits its turn.
         client.session.expect_ack(id(number), (number != 2).then_some(next_position));
         next_position += 100;
@@ -167,9 +174,9 @@ fn deliveries_follow_the_clients_pubacks() {
     let full = DropReason::QueueFull { messages: 1, bytes: 1 };
     assert_eq!(client.session.deliver(QoS::AtLeastOnce, "c", 1), Delivery::Dropped(full));
     assert_eq!((client.session.inflight_len(), client.session.pending_len()), (1, 1));
-    assert_eq!(client.receive(Packet::PubAck(id(7))), Ok(Event::StrayAck(id(7))));
+    assert_eq!(client.receive(Packet::PubAck(Ack::success(id(7)))), Ok(Event::StrayAck(id(7))));
     assert_eq!(client.session.next_delivery(), None);
-    assert_eq!(client.receive(Packet::PubAck(id(1))), Ok(Event::Delivered(id(1))));
+    assert_eq!(client.receive(Packet::PubAck(Ack::success(id(1)))), Ok(Event::Delivered(id(1))));
     assert_eq!(client.session.next_delivery(), Some(sent(2, "b")));
     assert_eq!(client.session.hold("d", 1), Delivery::Queued);
     // The client may no longer have "b": the next one takes its place in the window.
@@ -194,18 +201,24 @@ fn the_will_is_published_unless_the_client_says_goodbye() {
     }
     // [MQTT311 3.1.2-10] Even when the network fails right after.
     let mut client = Client::connect(&connect_with_will(), Limits::aws());
-    assert_eq!(client.receive(Packet::Disconnect), Ok(Event::Disconnect));
+    assert_eq!(client.receive(Packet::Disconnect(Disconnect::NORMAL)), Ok(Event::Disconnect));
     assert_eq!(client.session.take_will(DisconnectReason::ConnectionLost), None);
 }
 
 #[test]
 fn violations_of_the_protocol_are_client_errors() {
+    let (properties, codes) = (Properties::NONE, ReasonCodes::NONE);
+    let unsuback = UnsubAck { packet_id: id(1), properties, codes };
+    let auth = Auth { reason: ReasonCode::ReAuthenticate, properties };
+    let unnamed = Publish { topic: None, ..publish(QoS::AtMostOnce, "a", b"") };
     let rows = [
         (Packet::Connect(connect(60)), Violation::SecondConnect),
         (Packet::PingResp, Violation::ServerPacket { kind: PacketKind::PingResp }),
-        (Packet::UnsubAck(id(1)), Violation::ServerPacket { kind: PacketKind::UnsubAck }),
-        (Packet::PubRec(id(1)), Violation::QoS2Packet { kind: PacketKind::PubRec }),
-        (Packet::PubRel(id(1)), Violation::QoS2Packet { kind: PacketKind::PubRel }),
+        (Packet::UnsubAck(unsuback), Violation::ServerPacket { kind: PacketKind::UnsubAck }),
+        (Packet::PubRec(Ack::success(id(1))), Violation::QoS2Packet { kind: PacketKind::PubRec }),
+        (Packet::PubRel(Ack::success(id(1))), Violation::QoS2Packet { kind: PacketKind::PubRel }),
+        (Packet::Auth(auth), Violation::Auth),
+        (Packet::Publish(unnamed), Violation::TopicAlias),
         (Packet::Publish(publish(QoS::ExactlyOnce, "a", b"")), Violation::QoS2Publish),
     ];
     for (packet, violation) in rows {

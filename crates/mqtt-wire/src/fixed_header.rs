@@ -1,17 +1,19 @@
-//! The two to five bytes every packet begins with [MQTT311 2.2].
+//! The two to five bytes every packet begins with [MQTT311 2.2] [MQTT5 2.1].
 
 use crate::error::DecodeError;
+use crate::variable_byte_integer;
+use crate::version::ProtocolVersion;
 
 /// Largest remaining length that four bytes can say [MQTT311 2.2.3].
-pub const REMAINING_LENGTH_LIMIT: usize = 268_435_455;
+pub const REMAINING_LENGTH_LIMIT: usize = variable_byte_integer::LIMIT;
 
 /// Largest packet of the protocol: one byte of type and flags, four of length, and the rest.
-pub const PACKET_BYTES_LIMIT: usize = 1 + REMAINING_LENGTH_BYTES_MAX + REMAINING_LENGTH_LIMIT;
+pub const PACKET_BYTES_LIMIT: usize = 1 + variable_byte_integer::BYTES_MAX + REMAINING_LENGTH_LIMIT;
 
-/// Bytes that a remaining length may take [MQTT311 2.2.3].
-const REMAINING_LENGTH_BYTES_MAX: usize = 4;
+/// The name of the length in errors.
+const REMAINING_LENGTH: &str = "remaining length";
 
-/// The packet types of MQTT 3.1.1 [MQTT311 2.2.1].
+/// The packet types [MQTT311 2.2.1] [MQTT5 2.1.2].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are those of the standard")]
@@ -30,10 +32,12 @@ pub enum PacketKind {
     PingReq = 12,
     PingResp = 13,
     Disconnect = 14,
+    /// MQTT 5 alone has it.
+    Auth = 15,
 }
 
 impl PacketKind {
-    const fn from_type(packet_type: u8) -> Option<Self> {
+    const fn from_type(packet_type: u8, version: ProtocolVersion) -> Option<Self> {
         Some(match packet_type {
             1 => Self::Connect,
             2 => Self::ConnAck,
@@ -49,11 +53,13 @@ impl PacketKind {
             12 => Self::PingReq,
             13 => Self::PingResp,
             14 => Self::Disconnect,
+            15 if matches!(version, ProtocolVersion::V5) => Self::Auth,
             _ => return None,
         })
     }
 
-    /// The lower four bits that this packet must have; `None` where they carry meaning [MQTT311 2.2.2-1].
+    /// The lower four bits that this packet must have; `None` where they carry meaning [MQTT311 2.2.2-1]
+    /// [MQTT5 2.1.3-1].
     pub(crate) const fn required_flags(self) -> Option<u8> {
         match self {
             Self::Publish => None,
@@ -79,6 +85,7 @@ impl PacketKind {
             Self::PingReq => "PINGREQ",
             Self::PingResp => "PINGRESP",
             Self::Disconnect => "DISCONNECT",
+            Self::Auth => "AUTH",
         }
     }
 }
@@ -92,7 +99,7 @@ impl core::fmt::Display for PacketKind {
 /// Type, flags and sizes of a packet whose body may still be on its way.
 ///
 /// ```text
-/// header := type:4 flags:4  length:u8{1..4}   ; 7 bits per byte, lowest first, top bit: another byte follows
+/// header := type:4 flags:4  remaining_length:integer   ; one to four bytes
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedHeader {
@@ -112,15 +119,21 @@ impl FixedHeader {
     /// # Errors
     /// As soon as the bytes present cannot begin a packet of at most `packet_bytes_max` bytes. So a receiver never
     /// buffers a body that it is not going to accept.
-    pub fn decode(bytes: &[u8], packet_bytes_max: usize) -> Result<Option<Self>, DecodeError> {
+    pub fn decode(
+        bytes: &[u8],
+        version: ProtocolVersion,
+        packet_bytes_max: usize,
+    ) -> Result<Option<Self>, DecodeError> {
         let Some((&first, length)) = bytes.split_first() else { return Ok(None) };
         let (packet_type, flags) = (first >> 4, first & 0x0F);
-        let kind =
-            PacketKind::from_type(packet_type).ok_or(DecodeError::ReservedPacketType { packet_type })?;
+        let kind = PacketKind::from_type(packet_type, version)
+            .ok_or(DecodeError::ReservedPacketType { packet_type })?;
         if kind.required_flags().is_some_and(|required| required != flags) {
             return Err(DecodeError::ReservedFlags { kind, flags });
         }
-        let Some((remaining_bytes, length_bytes)) = decode_remaining_length(length)? else {
+        let Some((remaining_bytes, length_bytes)) = variable_byte_integer::read(length)
+            .map_err(|_| DecodeError::IntegerTooLong { field: REMAINING_LENGTH })?
+        else {
             return Ok(None);
         };
         let header = Self { kind, flags, header_bytes: 1 + length_bytes, remaining_bytes };
@@ -135,80 +148,48 @@ impl FixedHeader {
     pub const fn packet_bytes(&self) -> usize {
         self.header_bytes + self.remaining_bytes
     }
-}
 
-/// The length and the bytes it takes. A length with superfluous zero bytes is read: only MQTT 5 forbids it.
-fn decode_remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
-    let mut length = 0;
-    for (at, &byte) in bytes.iter().take(REMAINING_LENGTH_BYTES_MAX).enumerate() {
-        length |= usize::from(byte & 0x7F) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Ok(Some((length, at + 1)));
+    /// The remaining length must take no superfluous zero bytes [MQTT5 1.5.5-1]. MQTT 3.1.1 does not forbid them.
+    pub(crate) const fn check_length_is_minimal(&self) -> Result<(), DecodeError> {
+        if self.header_bytes > 1 + variable_byte_integer::bytes_of(self.remaining_bytes) {
+            return Err(DecodeError::IntegerPadded { field: REMAINING_LENGTH });
         }
-    }
-    if bytes.len() < REMAINING_LENGTH_BYTES_MAX { Ok(None) } else { Err(DecodeError::RemainingLength) }
-}
-
-/// Bytes that this remaining length takes on the wire.
-pub(crate) const fn remaining_length_bytes(length: usize) -> usize {
-    match length {
-        0..=127 => 1,
-        128..=16_383 => 2,
-        16_384..=2_097_151 => 3,
-        _ => 4,
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The table 2.4 of the standard.
-    #[test]
-    fn remaining_lengths_of_the_standards_table() {
-        let rows: [(usize, &[u8]); 8] = [
-            (0, &[0x00]),
-            (127, &[0x7F]),
-            (128, &[0x80, 0x01]),
-            (16_383, &[0xFF, 0x7F]),
-            (16_384, &[0x80, 0x80, 0x01]),
-            (2_097_151, &[0xFF, 0xFF, 0x7F]),
-            (2_097_152, &[0x80, 0x80, 0x80, 0x01]),
-            (268_435_455, &[0xFF, 0xFF, 0xFF, 0x7F]),
-        ];
-        for (length, bytes) in rows {
-            assert_eq!(decode_remaining_length(bytes), Ok(Some((length, bytes.len()))));
-            assert_eq!(remaining_length_bytes(length), bytes.len());
-            assert_eq!(decode_remaining_length(&bytes[..bytes.len() - 1]), Ok(None));
-        }
-    }
+    use ProtocolVersion::{V5, V311};
 
     #[test]
     fn a_fifth_length_byte_is_refused() {
-        assert_eq!(decode_remaining_length(&[0xFF, 0xFF, 0xFF, 0xFF]), Err(DecodeError::RemainingLength));
+        let expected = Err(DecodeError::IntegerTooLong { field: "remaining length" });
+        assert_eq!(FixedHeader::decode(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF], V311, 100), expected);
     }
 
     #[test]
     fn a_packet_above_the_bound_is_refused_before_its_body_arrives() {
         let header = [0x30, 0x80, 0x01]; // 3 + 128 bytes
-        assert_eq!(FixedHeader::decode(&header, 131).map(|header| header.is_some()), Ok(true));
+        assert_eq!(FixedHeader::decode(&header, V311, 131).map(|header| header.is_some()), Ok(true));
         assert_eq!(
-            FixedHeader::decode(&header, 130),
+            FixedHeader::decode(&header, V311, 130),
             Err(DecodeError::TooLarge { packet_bytes: 131, packet_bytes_max: 130 })
         );
     }
 
-    /// [MQTT311 2.2.2-2]
+    /// [MQTT311 2.2.2-2] [MQTT5 2.1.3-1]
     #[test]
     fn reserved_types_and_flags_are_refused_at_the_first_byte() {
-        for packet_type in [0, 15] {
+        for (packet_type, version) in [(0, V311), (0, V5), (15, V311)] {
             assert_eq!(
-                FixedHeader::decode(&[packet_type << 4], 100),
+                FixedHeader::decode(&[packet_type << 4], version, 100),
                 Err(DecodeError::ReservedPacketType { packet_type })
             );
         }
-        for first in 0..=255_u8 {
-            let Some(kind) = PacketKind::from_type(first >> 4) else { continue };
+        for (first, version) in (0..=255_u8).flat_map(|first| [(first, V311), (first, V5)]) {
+            let Some(kind) = PacketKind::from_type(first >> 4, version) else { continue };
             let flags = first & 0x0F;
             let right = match kind {
                 PacketKind::Publish => true,
@@ -216,7 +197,7 @@ mod tests {
                 _ => flags == 0,
             };
             let expected = if right { Ok(None) } else { Err(DecodeError::ReservedFlags { kind, flags }) };
-            assert_eq!(FixedHeader::decode(&[first], 100), expected);
+            assert_eq!(FixedHeader::decode(&[first], version, 100), expected);
         }
     }
 }

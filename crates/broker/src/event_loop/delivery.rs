@@ -7,7 +7,8 @@ use crate::publication::Incoming;
 use crate::router::Found;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
-use mqtt_wire::{Packet, PacketId, Publish, QoS, TopicName};
+use mqtt_wire::ProtocolVersion::V311;
+use mqtt_wire::{Packet, PacketId, Properties, Publish, QoS, TopicName};
 use rules::Rule;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,8 +36,8 @@ impl Frames {
         let frame = if qos == QoS::AtMostOnce { &mut self.at_most_once } else { &mut self.at_least_once };
         if frame.is_empty() {
             let packet = publish(topic, payload, (qos != QoS::AtMostOnce).then_some(PacketId::FIRST));
-            frame.resize(packet.encoded_len(), 0);
-            packet.encode(frame).expect("a packet of ours encodes into its own length");
+            frame.resize(packet.encoded_len(V311), 0);
+            packet.encode(V311, frame).expect("a packet of ours encodes into its own length");
         }
         (frame, frame.len().saturating_sub(payload.len() + 2))
     }
@@ -45,7 +46,8 @@ impl Frames {
 /// [MQTT311 3.3.1-9] RETAIN is 0 on what goes to those who have subscribed already; DUP on what is sent first.
 fn publish<'a>(topic: TopicName<'a>, payload: &'a [u8], packet_id: Option<PacketId>) -> Packet<'a> {
     let qos = if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-    Packet::Publish(Publish { dup: false, qos, retain: false, topic, packet_id, payload })
+    let (topic, properties) = (Some(topic), Properties::NONE);
+    Packet::Publish(Publish { dup: false, qos, retain: false, topic, packet_id, properties, payload })
 }
 
 impl EventLoop {

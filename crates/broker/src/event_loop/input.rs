@@ -8,7 +8,8 @@ use crate::slots::Key;
 use crate::topics;
 use crate::transport::Read;
 use mqtt_session::Event;
-use mqtt_wire::{Packet, SubAck, SubAckCode, SubAckCodes, Subscribe, Unsubscribe};
+use mqtt_wire::ProtocolVersion::V311;
+use mqtt_wire::{Packet, Properties, ReasonCode, ReasonCodes, SubAck, Subscribe, UnsubAck, Unsubscribe};
 
 impl EventLoop {
     /// Puts a client on the list of those to read.
@@ -106,7 +107,7 @@ impl EventLoop {
         let packet_bytes_max = self.shared.limits.packet_bytes_max();
         let mut at = 0;
         while at < bytes.len() && self.may_read(key) {
-            match mqtt_wire::decode(&bytes[at..], packet_bytes_max) {
+            match mqtt_wire::decode(&bytes[at..], V311, packet_bytes_max) {
                 Ok(Some((packet, used))) => {
                     at += used;
                     self.take_packet(key, &packet);
@@ -126,7 +127,7 @@ impl EventLoop {
     fn take_packet(&mut self, key: Key, packet: &Packet<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.session.receive(packet, self.now) {
-            Ok(Event::Publish(publish)) => self.receive_publish(key, &publish),
+            Ok(Event::Publish { topic, publish }) => self.receive_publish(key, topic, &publish),
             Ok(Event::Subscribe(subscribe)) => self.receive_subscribe(key, &subscribe),
             Ok(Event::Unsubscribe(unsubscribe)) => self.receive_unsubscribe(key, &unsubscribe),
             Ok(Event::Delivered(_)) => self.feed(key),
@@ -162,23 +163,23 @@ impl EventLoop {
                 let client_id = &*connection.client.who.client_id;
                 let reason = &*reason.to_string();
                 tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
-                SubAckCode::Failure.byte()
+                ReasonCode::UnspecifiedError
             };
             if filter.split('/').count() > FILTER_LEVELS_MAX {
                 codes.push(refused(&format_args!("it has more than {FILTER_LEVELS_MAX} levels")));
                 continue;
             }
-            match connection.session.subscribe(request.filter, request.qos) {
+            match connection.session.subscribe(request.filter, request.options.qos) {
                 Ok(subscribed) => {
                     self.router.subscribe(filter, key, subscribed.granted);
-                    codes.push(SubAckCode::Granted(subscribed.granted).byte());
+                    codes.push(ReasonCode::granted(subscribed.granted));
                 }
                 Err(refusal) => codes.push(refused(&refusal)),
             }
         }
         self.tell_subscriptions();
-        let codes = SubAckCodes::parse(&codes).expect("made of codes");
-        self.send(key, &Packet::SubAck(SubAck { packet_id: subscribe.packet_id, codes }));
+        let (packet_id, codes) = (subscribe.packet_id, ReasonCodes::from_slice(&codes));
+        self.send(key, &Packet::SubAck(SubAck { packet_id, properties: Properties::NONE, codes }));
     }
 
     fn receive_unsubscribe(&mut self, key: Key, unsubscribe: &Unsubscribe<'_>) {
@@ -189,7 +190,8 @@ impl EventLoop {
             }
         }
         self.tell_subscriptions();
-        self.send(key, &Packet::UnsubAck(unsubscribe.packet_id));
+        let (packet_id, codes) = (unsubscribe.packet_id, ReasonCodes::NONE);
+        self.send(key, &Packet::UnsubAck(UnsubAck { packet_id, properties: Properties::NONE, codes }));
     }
 
     pub(super) fn send(&mut self, key: Key, packet: &Packet<'_>) {

@@ -7,20 +7,19 @@ use crate::connection::Stalled;
 use crate::publication::{self, Incoming, Source};
 use crate::slots::Key;
 use crate::topics::{self, Topic};
-use mqtt_wire::{Packet, PacketId, Publish};
+use mqtt_wire::{Ack, Packet, PacketId, Publish, TopicName};
 use rules::Consequences;
 use std::sync::Arc;
 use store::{AppendError, Position, Transaction};
 
 impl EventLoop {
-    pub(super) fn receive_publish(&mut self, key: Key, publish: &Publish<'_>) {
+    pub(super) fn receive_publish(&mut self, key: Key, topic: TopicName<'_>, publish: &Publish<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.shared.peers[self.index].counters.publishes_in.increment();
-        let topic = publish.topic.as_str();
-        if let Topic::Reserved(reason) = topics::of_publish(topic) {
+        if let Topic::Reserved(reason) = topics::of_publish(&topic) {
             return self.end(key, Farewell::forbidden(format!("PUBLISH to `{topic}`: {reason}")));
         }
-        let permit = connection.client.may_publish(&self.shared.registry, topic, publish.retain, self.now_s);
+        let permit = connection.client.may_publish(&self.shared.registry, &topic, publish.retain, self.now_s);
         if let Err(denied) = permit {
             return self.deny(key, denied);
         }
@@ -29,7 +28,7 @@ impl EventLoop {
         }
         let who = Arc::clone(&connection.client.who);
         let incoming = Incoming {
-            topic: publish.topic,
+            topic,
             payload: publish.payload,
             qos: publish.qos,
             source: Source {
@@ -92,7 +91,7 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let mut sent = false;
         for packet_id in connection.session.acks_ready(self.committed.0) {
-            connection.outbox.push(&Packet::PubAck(packet_id), &mut self.pool);
+            connection.outbox.push(&Packet::PubAck(Ack::success(packet_id)), &mut self.pool);
             sent = true;
         }
         if sent {

@@ -2,8 +2,8 @@
 
 use super::{Cloud, Device, PATIENCE, ca_der};
 use mqtt_wire::{
-    Connect, FilterRequest, Packet, PacketId, Publish, QoS, Subscribe, SubscribeFilters, TopicFilter,
-    TopicName, Will,
+    Ack, Connect, FilterRequest, Packet, PacketId, Properties, ProtocolVersion::V311, Publish, QoS,
+    Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter, TopicName, Will,
 };
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
@@ -127,10 +127,13 @@ impl Client {
             payload: payload.as_bytes(),
             qos: QoS::AtLeastOnce,
             retain: false,
+            properties: Properties::NONE,
         });
         self.send(&Packet::Connect(Connect {
-            clean_session: options.clean_session,
+            version: V311,
+            clean_start: options.clean_session,
             keep_alive_s: options.keep_alive_s,
+            properties: Properties::NONE,
             client_id: options.client_id.unwrap_or(name),
             will,
             username: None,
@@ -147,8 +150,8 @@ impl Client {
     }
 
     pub(crate) fn try_send(&mut self, packet: &Packet<'_>) -> io::Result<()> {
-        let mut bytes = vec![0; packet.encoded_len()];
-        packet.encode(&mut bytes).expect("a packet that can be sent");
+        let mut bytes = vec![0; packet.encoded_len(V311)];
+        packet.encode(V311, &mut bytes).expect("a packet that can be sent");
         self.send_bytes(&bytes)
     }
 
@@ -179,15 +182,19 @@ impl Client {
             .iter()
             .map(|(filter, qos)| FilterRequest {
                 filter: TopicFilter::parse(filter).expect("a filter"),
-                qos: *qos,
+                options: SubscriptionOptions::at_most(*qos),
             })
             .collect();
         let filters = SubscribeFilters::from_slice(&requests);
-        self.send(&Packet::Subscribe(Subscribe { packet_id: PacketId::FIRST, filters }));
+        self.send(&Packet::Subscribe(Subscribe {
+            packet_id: PacketId::FIRST,
+            properties: Properties::NONE,
+            filters,
+        }));
     }
 
     pub(crate) fn acknowledge(&mut self, packet_id: u16) {
-        self.send(&Packet::PubAck(PacketId::new(packet_id).expect("not zero")));
+        self.send(&Packet::PubAck(Ack::success(PacketId::new(packet_id).expect("not zero"))));
     }
 
     /// Waits for a PINGRESP: everything sent before has been worked off, and what it led to here has arrived.
@@ -202,7 +209,9 @@ impl Client {
 
     pub(crate) fn try_receive(&mut self) -> io::Result<Received> {
         loop {
-            if let Some((packet, used)) = mqtt_wire::decode(&self.input, 1 << 28).expect("valid packets") {
+            if let Some((packet, used)) =
+                mqtt_wire::decode(&self.input, V311, 1 << 28).expect("valid packets")
+            {
                 let packet = own(&packet, &self.input[..used]);
                 self.input.drain(..used);
                 return Ok(packet);
@@ -236,21 +245,28 @@ fn is_timeout(error: &io::Error) -> bool {
 
 fn publish<'a>(topic: &'a str, payload: &'a str, packet_id: Option<PacketId>) -> Packet<'a> {
     let qos = if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-    let topic = TopicName::parse(topic).expect("a topic");
-    Packet::Publish(Publish { dup: false, qos, retain: false, topic, packet_id, payload: payload.as_bytes() })
+    Packet::Publish(Publish {
+        dup: false,
+        qos,
+        retain: false,
+        topic: Some(TopicName::parse(topic).expect("a topic")),
+        packet_id,
+        properties: Properties::NONE,
+        payload: payload.as_bytes(),
+    })
 }
 
 fn own(packet: &Packet<'_>, bytes: &[u8]) -> Received {
     match packet {
         Packet::Publish(publish) => Received::Publish {
-            topic: publish.topic.as_str().to_owned(),
+            topic: publish.topic.expect("3.1.1 has no aliases").as_str().to_owned(),
             payload: String::from_utf8_lossy(publish.payload).into_owned(),
             qos: publish.qos.number(),
             packet_id: publish.packet_id.map(PacketId::number),
         },
-        Packet::PubAck(id) => Received::PubAck(id.number()),
+        Packet::PubAck(ack) => Received::PubAck(ack.packet_id.number()),
         Packet::SubAck(suback) => Received::SubAck(suback.codes.iter().map(|code| code.byte()).collect()),
-        Packet::UnsubAck(id) => Received::UnsubAck(id.number()),
+        Packet::UnsubAck(unsuback) => Received::UnsubAck(unsuback.packet_id.number()),
         Packet::PingResp => Received::Pong,
         Packet::ConnAck(_) => Received::ConnAck(bytes.to_vec()),
         other => unreachable!("a server does not send {other:?}"),

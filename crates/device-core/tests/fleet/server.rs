@@ -1,6 +1,7 @@
 //! The simulated server: takes connections, answers packets, and keeps a book of what it got.
 
-use mqtt_wire::{ConnAck, ConnectReturnCode, Packet, PacketId, decode};
+use mqtt_wire::ProtocolVersion::V311;
+use mqtt_wire::{ConnAck, Packet, PacketId, ReasonCode, decode};
 
 /// The largest packet that a device sends.
 const PACKET_BYTES_MAX: usize = device_core::SEND_BYTES_MAX;
@@ -52,7 +53,7 @@ impl Desk {
         self.bytes.extend(bytes);
         let mut heard = vec![];
         loop {
-            let found = decode(&self.bytes, PACKET_BYTES_MAX).expect("devices send MQTT");
+            let found = decode(&self.bytes, V311, PACKET_BYTES_MAX).expect("devices send MQTT");
             let Some((packet, read)) = found else { return heard };
             heard.push(match packet {
                 Packet::Connect(_) => Heard::Connect,
@@ -82,10 +83,10 @@ impl Desk {
 /// The bytes of a short packet.
 pub(crate) fn encoded(packet: Packet<'_>) -> Vec<u8> {
     let mut out = [0; 8];
-    let written = packet.encode(&mut out).expect("a short packet");
+    let written = packet.encode(V311, &mut out).expect("a short packet");
     out[..written].to_vec()
 }
 
 pub(crate) fn connack() -> Vec<u8> {
-    encoded(Packet::ConnAck(ConnAck { session_present: false, code: ConnectReturnCode::Accepted }))
+    encoded(Packet::ConnAck(ConnAck::new(ReasonCode::Success)))
 }

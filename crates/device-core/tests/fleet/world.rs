@@ -4,7 +4,8 @@ use crate::board::Board;
 use crate::chance::Chance;
 use crate::server::{Desk, Heard, connack, encoded};
 use device_core::{Action, Phase, SEND_BYTES_MAX};
-use mqtt_wire::{Packet, PacketId};
+use mqtt_wire::ProtocolVersion::V311;
+use mqtt_wire::{Ack, Packet, PacketId};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -281,7 +282,7 @@ impl<'a> World<'a> {
         self.desks[board].receive(number);
         self.carried.insert((board, connection, packet_id.number()), number);
         if !self.faults.acks_lost_one_in.is_some_and(|times| self.chance.one_in(times)) {
-            self.answer(board, connection, encoded(Packet::PubAck(packet_id)));
+            self.answer(board, connection, encoded(Packet::PubAck(Ack::success(packet_id))));
         }
     }
 
@@ -292,8 +293,9 @@ impl<'a> World<'a> {
     }
 
     fn note_acknowledged(&mut self, board: usize, connection: u64, bytes: &[u8]) {
-        if let Ok(Some((Packet::PubAck(id), _))) = mqtt_wire::decode(bytes, SEND_BYTES_MAX) {
-            let number = self.carried.remove(&(board, connection, id.number())).expect("it was received");
+        if let Ok(Some((Packet::PubAck(ack), _))) = mqtt_wire::decode(bytes, V311, SEND_BYTES_MAX) {
+            let number =
+                self.carried.remove(&(board, connection, ack.packet_id.number())).expect("it was received");
             self.boards[board].acknowledged.insert(number);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use device_core::{Action, CloseReason, Config, Device, Phase, SEND_BYTES_MAX, Samples};
-use mqtt_wire::{Packet, decode};
+use mqtt_wire::{Packet, ProtocolVersion::V311, decode};
 
 use crate::failure::{Failure, Outcome};
 use crate::serve::Stop;
@@ -148,7 +148,7 @@ impl<'a> Run<'a> {
             self.lost(error.to_string());
             return Ok(());
         }
-        if let Ok(Some((Packet::Publish(publish), _))) = decode(packet, SEND_BYTES_MAX) {
+        if let Ok(Some((Packet::Publish(publish), _))) = decode(packet, V311, SEND_BYTES_MAX) {
             let payload = String::from_utf8_lossy(publish.payload).into_owned();
             (self.tell)(Happening::Published { topic: self.simulation.topic.clone(), payload })?;
         }

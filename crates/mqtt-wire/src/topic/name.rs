@@ -47,6 +47,7 @@ impl<'a> TopicName<'a> {
         Ok(Self(text))
     }
 
+    #[inline]
     pub(crate) fn decode(body: &mut Reader<'a>, field: &'static str) -> Result<Self, DecodeError> {
         Self::parse(body.utf8(field)?).map_err(|error| DecodeError::TopicName { field, error })
     }
