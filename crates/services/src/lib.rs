@@ -1,13 +1,15 @@
-//! What answers on reserved topics and REST alike: device shadows.
+//! What is kept for devices and answers over MQTT and REST alike: shadows and retained messages.
 //!
-//! [`Shadows`] keeps them in memory and durably. The REST API and the reserved MQTT topics call the same three
-//! methods; what is published about a change comes back with it.
+//! [`Shadows`] and [`Retained`] keep theirs in memory and durably. The REST API and MQTT call the same methods.
 
+mod load;
+mod retained;
 mod shadows;
 
+pub use load::{LoadError, Page};
+pub use retained::{NotRetained, Retained, RetainedChange, RetainedLimit, RetainedLimits, RetainedMessage};
 pub use shadows::{
-    DeletedShadow, Done, LoadError, Page, SHADOW_NAME_BYTES_MAX, Shadows, ShadowsError, UpdatedShadow,
-    VERSION_KEPT_S,
+    DeletedShadow, Done, SHADOW_NAME_BYTES_MAX, Shadows, ShadowsError, UpdatedShadow, VERSION_KEPT_S,
 };
 
 pub use iot_shadow::ShadowError;

@@ -1,5 +1,6 @@
 //! Device shadows: classic ones and named ones.
 
+use crate::{LoadError, Page};
 use iot_shadow::{DeleteRequest, Document, GetRequest, ShadowError, UpdateRequest};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -54,15 +55,6 @@ pub struct DeletedShadow {
     pub accepted: String,
 }
 
-/// Some of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// In order.
-    pub items: Vec<T>,
-    /// `after` of the next page; `None` on the last one.
-    pub next: Option<String>,
-}
-
 /// Why a shadow operation was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShadowsError {
@@ -81,28 +73,6 @@ pub enum ShadowsError {
     #[error("the shadow could not be stored")]
     Store(#[from] AppendError),
     /// A stored shadow cannot be read.
-    #[error("the stored shadow `{key}` is damaged")]
-    Damaged {
-        /// Which one.
-        key: String,
-    },
-}
-
-/// Why the stored shadows could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The state could not be read.
-    #[error("the stored shadows cannot be read")]
-    Read(#[from] store::ReadError),
-    /// A newer version of eyot wrote this shadow.
-    #[error("shadow `{key}` is stored in format {format}, this version of eyot reads up to {FORMAT}")]
-    NewerFormat {
-        /// Which one.
-        key: String,
-        /// Its format.
-        format: u8,
-    },
-    /// The record is not what we write.
     #[error("the stored shadow `{key}` is damaged")]
     Damaged {
         /// Which one.
@@ -355,7 +325,7 @@ fn record(kind: u8, content: &[u8]) -> Vec<u8> {
 }
 
 fn read_record(key: &[u8], value: &[u8]) -> Result<Kept, LoadError> {
-    let damaged = || LoadError::Damaged { key: shown(key) };
+    let damaged = || LoadError::Damaged { key: format!("shadow `{}`", shown(key)) };
     match value {
         [FORMAT, KIND_SHADOW, content @ ..] => {
             Document::from_stored(content).map_err(|_| damaged())?;
@@ -369,7 +339,9 @@ fn read_record(key: &[u8], value: &[u8]) -> Result<Kept, LoadError> {
                 deleted_at_s: i64::from_le_bytes(deleted_at_s),
             })
         }
-        [format, ..] if *format > FORMAT => Err(LoadError::NewerFormat { key: shown(key), format: *format }),
+        [format, ..] if *format > FORMAT => {
+            Err(LoadError::NewerFormat { key: format!("shadow `{}`", shown(key)), format: *format })
+        }
         _ => Err(damaged()),
     }
 }

@@ -1,0 +1,348 @@
+//! Retained messages: the last one of each topic that asked to be kept.
+//!
+//! They are in memory and durable. A change belongs to the publish that makes it: it goes into that publish's
+//! transaction and is in effect when the journal has taken it, in the journal's order.
+
+mod record;
+
+use crate::{LoadError, Page};
+use bytes::Bytes;
+use record::{key_of, read_record, write_record};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use store::{AppendError, Keyspace, Position, Store, Transaction};
+
+/// Key: the topic. Value: see `record`.
+const RETAINED: Keyspace = Keyspace("retained");
+
+/// Expired messages that one change removes, so that none takes long. Each change adds at most one, so they do not
+/// pile up.
+const EXPIRED_AT_ONCE_MAX: usize = 16;
+
+/// What the fixed parts of a kept message take in memory, about.
+const OVERHEAD_BYTES: usize = 256;
+
+/// How much may be retained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetainedLimits {
+    /// Topics with a retained message. AWS: 500,000 per account. [AWS General Reference]
+    pub messages_max: usize,
+    /// Memory that all of them take. Ours: without it, the messages that AWS's number allows would be 64 GB.
+    pub bytes_max: usize,
+}
+
+impl Default for RetainedLimits {
+    fn default() -> Self {
+        Self { messages_max: 500_000, bytes_max: 1024 * 1024 * 1024 }
+    }
+}
+
+/// A message that is kept for those who subscribe later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetainedMessage {
+    /// Where it was published.
+    pub topic: Box<str>,
+    /// What it says; never empty.
+    pub payload: Bytes,
+    /// 0 or 1.
+    pub qos: u8,
+    /// MQTT 5 properties to hand on, as the wire has them; empty from MQTT 3.1.1.
+    pub properties: Box<[u8]>,
+    /// When it came, in milliseconds since 1970.
+    pub modified_at_ms: i64,
+    /// When it is gone; `None`: never.
+    pub expires_at_ms: Option<i64>,
+}
+
+impl RetainedMessage {
+    fn is_expired(&self, now_ms: i64) -> bool {
+        self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms)
+    }
+
+    fn bytes_len(&self) -> usize {
+        OVERHEAD_BYTES + self.topic.len() + self.payload.len() + self.properties.len()
+    }
+}
+
+/// What a publish with RETAIN 1 does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RetainedChange {
+    /// The topic's message from now on.
+    Keep(Arc<RetainedMessage>),
+    /// The topic has none any more: an empty payload. [MQTT311 3.3.1-10]
+    Remove(Box<str>),
+}
+
+/// A message that was not kept, because a limit is reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the message to `{topic}` is not retained: {limit}")]
+pub struct NotRetained {
+    /// Its topic. What was retained there before still is.
+    pub topic: Box<str>,
+    /// Which limit.
+    pub limit: RetainedLimit,
+}
+
+/// The limit that a message met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RetainedLimit {
+    /// [`RetainedLimits::messages_max`].
+    #[error("{0} topics have a retained message already")]
+    Messages(usize),
+    /// [`RetainedLimits::bytes_max`].
+    #[error("all retained messages together may take {0} bytes")]
+    Bytes(usize),
+}
+
+/// All retained messages of one server. Share it by `Arc`.
+#[derive(Debug)]
+pub struct Retained {
+    store: Store,
+    limits: RetainedLimits,
+    state: RwLock<State>,
+    /// The store lost appends (its disk was full): memory has more than the disk and must be loaded anew.
+    lost: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    messages: BTreeMap<Box<str>, Arc<RetainedMessage>>,
+    /// Those that expire, by when.
+    expiries: BTreeSet<(i64, Box<str>)>,
+    bytes: usize,
+    last_position: Position,
+}
+
+impl Retained {
+    /// Loads what is stored.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the topic whose message cannot be read.
+    pub fn load(store: &Store, limits: RetainedLimits) -> Result<Self, LoadError> {
+        let lost = Arc::new(AtomicBool::new(false));
+        let flag = lost.clone();
+        store.on_commit(Box::new(move |news| {
+            if news.is_err() {
+                flag.store(true, Ordering::Release);
+            }
+        }));
+        let state = RwLock::new(State::load(store)?);
+        Ok(Self { store: store.clone(), limits, state, lost })
+    }
+
+    /// The message of exactly this topic.
+    pub fn get(&self, topic: &str, now_ms: i64) -> Option<Arc<RetainedMessage>> {
+        self.mend();
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.messages.get(topic).filter(|message| !message.is_expired(now_ms)).cloned()
+    }
+
+    /// Messages in the order of their topics, those behind `after`.
+    pub fn list(&self, after: Option<&str>, limit: usize, now_ms: i64) -> Page<Arc<RetainedMessage>> {
+        self.mend();
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let present = state.messages.range::<str, _>((start, Bound::Unbounded)).map(|(_, message)| message);
+        let present = present.filter(|message| !message.is_expired(now_ms));
+        let mut items: Vec<_> = present.take(limit.saturating_add(1)).cloned().collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(|message| message.topic.to_string()) } else { None };
+        Page { items, next }
+    }
+
+    /// Messages of all topics that begin with `prefix` and that `wanted` says yes to, in the order of their topics.
+    pub fn matching(
+        &self,
+        prefix: &str,
+        now_ms: i64,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Vec<Arc<RetainedMessage>> {
+        self.mend();
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let from = state.messages.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(|(topic, _)| topic.starts_with(prefix))
+            .filter(|(topic, message)| !message.is_expired(now_ms) && wanted(topic))
+            .map(|(_, message)| Arc::clone(message))
+            .collect()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).messages.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends a publish's transaction together with what it changes here. Gives also what was not kept because a
+    /// limit is reached: the rest of the transaction is.
+    ///
+    /// # Errors
+    /// As [`Store::append_from`]; then nothing has changed and the transaction is what it was.
+    pub fn append(
+        &self,
+        transaction: &mut Transaction,
+        changes: &[RetainedChange],
+        now_ms: i64,
+    ) -> Result<(Position, Vec<NotRetained>), AppendError> {
+        self.mend();
+        // Held over the append, so that memory changes in the journal's order.
+        let mut state = self.write();
+        let before = transaction.mark();
+        let mut refused = Vec::new();
+        let mut planned = state.plan();
+        for change in changes {
+            match change {
+                RetainedChange::Remove(topic) => {
+                    planned.remove(topic);
+                    transaction.delete(RETAINED, key_of(topic));
+                }
+                RetainedChange::Keep(message) => match planned.keep(message, &self.limits) {
+                    Ok(()) => {
+                        transaction.put(RETAINED, key_of(&message.topic), write_record(message));
+                    }
+                    Err(limit) => refused.push(NotRetained { topic: message.topic.clone(), limit }),
+                },
+            }
+        }
+        for topic in planned.expired(now_ms) {
+            transaction.delete(RETAINED, key_of(&topic));
+            planned.remove(&topic);
+        }
+        let changed = planned.changed;
+        let position = match self.store.append_from(transaction) {
+            Ok(position) => position,
+            Err(error) => {
+                transaction.rewind(before);
+                return Err(error);
+            }
+        };
+        state.apply(changed);
+        state.last_position = position;
+        Ok((position, refused))
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes back what the store lost, if it did.
+    fn mend(&self) {
+        if !self.lost.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.write();
+        if self.lost.swap(false, Ordering::AcqRel) && self.reload(&mut state).is_err() {
+            // Tried again with the next request; until then memory is what it was.
+            self.lost.store(true, Ordering::Release);
+        }
+    }
+
+    fn reload(&self, state: &mut State) -> Result<(), LoadError> {
+        if self.store.failure().is_some() {
+            return Ok(());
+        }
+        let settled = self.store.when_committed(state.last_position).wait();
+        let settled = settled.unwrap_or_else(|_| self.store.committed());
+        if self.store.wait_in_state(settled).is_err() {
+            return Ok(());
+        }
+        *state = State { last_position: state.last_position, ..State::load(&self.store)? };
+        tracing::warn!("the disk was full: retained messages that were not acknowledged are taken back");
+        Ok(())
+    }
+}
+
+impl State {
+    fn load(store: &Store) -> Result<Self, LoadError> {
+        let mut state = Self::default();
+        for (key, value) in store.scan(RETAINED, b"")? {
+            state.put(Arc::new(read_record(&key, &value)?));
+        }
+        Ok(state)
+    }
+
+    fn plan(&self) -> Planned<'_> {
+        Planned { state: self, changed: BTreeMap::new(), len: self.messages.len(), bytes: self.bytes }
+    }
+
+    fn apply(&mut self, changed: BTreeMap<Box<str>, Option<Arc<RetainedMessage>>>) {
+        for (topic, message) in changed {
+            match message {
+                Some(message) => self.put(message),
+                None => self.take(&topic),
+            }
+        }
+    }
+
+    fn put(&mut self, message: Arc<RetainedMessage>) {
+        self.take(&message.topic);
+        self.bytes += message.bytes_len();
+        if let Some(expires_at_ms) = message.expires_at_ms {
+            self.expiries.insert((expires_at_ms, message.topic.clone()));
+        }
+        self.messages.insert(message.topic.clone(), message);
+    }
+
+    fn take(&mut self, topic: &str) {
+        let Some(message) = self.messages.remove(topic) else { return };
+        self.bytes -= message.bytes_len();
+        if let Some(expires_at_ms) = message.expires_at_ms {
+            self.expiries.remove(&(expires_at_ms, message.topic.clone()));
+        }
+    }
+}
+
+/// What the state will be when the journal has taken a transaction.
+struct Planned<'s> {
+    state: &'s State,
+    changed: BTreeMap<Box<str>, Option<Arc<RetainedMessage>>>,
+    len: usize,
+    bytes: usize,
+}
+
+impl Planned<'_> {
+    fn current(&self, topic: &str) -> Option<&Arc<RetainedMessage>> {
+        self.changed.get(topic).map_or_else(|| self.state.messages.get(topic), Option::as_ref)
+    }
+
+    fn keep(&mut self, message: &Arc<RetainedMessage>, limits: &RetainedLimits) -> Result<(), RetainedLimit> {
+        let (len, bytes) = match self.current(&message.topic) {
+            Some(current) => (self.len, self.bytes - current.bytes_len() + message.bytes_len()),
+            None => (self.len + 1, self.bytes + message.bytes_len()),
+        };
+        if len > limits.messages_max {
+            return Err(RetainedLimit::Messages(limits.messages_max));
+        }
+        // What does not make it worse is taken also above the limit, which may have been lowered.
+        if bytes > limits.bytes_max && bytes > self.bytes {
+            return Err(RetainedLimit::Bytes(limits.bytes_max));
+        }
+        (self.len, self.bytes) = (len, bytes);
+        self.changed.insert(message.topic.clone(), Some(Arc::clone(message)));
+        Ok(())
+    }
+
+    fn remove(&mut self, topic: &str) {
+        if let Some(current) = self.current(topic) {
+            self.bytes -= current.bytes_len();
+            self.len -= 1;
+        }
+        self.changed.insert(topic.into(), None);
+    }
+
+    /// A few messages whose time is over and which this transaction does not replace.
+    fn expired(&self, now_ms: i64) -> Vec<Box<str>> {
+        let due = self.state.expiries.iter().take_while(|(expires_at_ms, _)| *expires_at_ms <= now_ms);
+        let due = due.filter(|(_, topic)| !self.changed.contains_key(topic));
+        due.take(EXPIRED_AT_ONCE_MAX).map(|(_, topic)| topic.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
