@@ -17,7 +17,7 @@ use pki::Authority;
 use registry::Registry;
 use rules::Rules;
 use serde_json::json;
-use services::Shadows;
+use services::{Retained, Shadows};
 use store::Store;
 use tokio::sync::Semaphore;
 
@@ -37,6 +37,8 @@ pub struct Parts {
     pub logs: Arc<Logs>,
     /// Device shadows.
     pub shadows: Arc<Shadows>,
+    /// Messages that are kept for later subscribers.
+    pub retained: Arc<Retained>,
     /// Takes messages, and learns of changes.
     pub broker: Arc<Broker>,
     /// Issues certificates.

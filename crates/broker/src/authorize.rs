@@ -4,13 +4,13 @@
 //! whether a decision needs a new look-up. Decisions about the topic that was used last are kept for the same epoch
 //! and second (policies may ask for the time): devices repeat their topics.
 
-use crate::message::Message;
+use crate::message::Due;
 use crate::publication::now_ms;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use iot_policy::{Action, Context, Decision, Resource};
-use mqtt_session::{Accepted, ClientId, Note, Session, Will};
-use mqtt_wire::Connect;
+use mqtt_session::{Accepted, ClientId, Session, Will};
+use mqtt_wire::{Connect, ReasonCode};
 use pki::CertificateId;
 use registry::{Principal, Registry};
 use std::net::SocketAddr;
@@ -85,10 +85,25 @@ pub(crate) fn active_principal(registry: &Registry, id: &CertificateId) -> Resul
     }
 }
 
+/// Why a client does not get in.
+#[derive(Debug)]
+pub(crate) struct ConnectDenied {
+    /// For the log.
+    pub(crate) reason: String,
+    /// For a client of MQTT 5; one of MQTT 3.1.1 gets no answer. [verified 1: AWS closes without CONNACK]
+    pub(crate) answer: Option<ReasonCode>,
+}
+
+impl From<String> for ConnectDenied {
+    fn from(reason: String) -> Self {
+        Self { reason, answer: Some(ReasonCode::NotAuthorized) }
+    }
+}
+
 /// Decides about a CONNECT: certificate, protocol and limits, policies.
 ///
 /// # Errors
-/// A sentence for the log; the client gets no answer. [verified 1: AWS closes without CONNACK]
+/// What the log and, with MQTT 5, the client are told.
 pub(crate) fn connect(
     shared: &Shared,
     connect: &Connect<'_>,
@@ -96,11 +111,12 @@ pub(crate) fn connect(
     peer: SocketAddr,
     server_name: Option<&str>,
     now: Instant,
-) -> Result<(Session<Arc<Message>>, Accepted, Client), String> {
+) -> Result<(Session<Due>, Accepted, Client), ConnectDenied> {
     let epoch = shared.registry.epoch();
     let principal = active_principal(&shared.registry, &certificate_id)?;
-    let (session, accepted) =
-        Session::accept(connect, &shared.limits, now).map_err(|refusal| refusal.to_string())?;
+    let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
+        ConnectDenied { reason: refusal.to_string(), answer: refusal.answer(connect.version) }
+    })?;
     let client_id = match accepted.client_id {
         ClientId::Given => connect.client_id.into(),
         ClientId::Assign => Uuid::new_v4().to_string().into(),
@@ -141,7 +157,7 @@ impl Client {
         will: Option<&Will>,
     ) -> Result<(), String> {
         let mut attributes = Vec::new();
-        if accepted.note == Some(Note::NoPersistentSession) {
+        if accepted.wants_persistence {
             attributes.push("PersistentConnect");
         }
         let will_topic = will.map(|will| will.topic());

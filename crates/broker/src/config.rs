@@ -4,6 +4,7 @@ use crate::admission::{UNFINISHED_MAX, UNFINISHED_PER_ADDRESS_MAX};
 use mqtt_session::Limits;
 use registry::Registry;
 use rules::Rules;
+use services::Retained;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// What happens to messages.
     pub rules: Arc<Rules>,
+    /// Messages that are kept for later subscribers.
+    pub retained: Arc<Retained>,
     /// The journal that acknowledgements wait for.
     pub store: Store,
     /// Our certificates.

@@ -1,8 +1,9 @@
 //! One client's connection: its socket, its session, and what waits in both directions.
 
 use crate::authorize::Client;
-use crate::message::Message;
+use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
+use crate::publication::Effects;
 use crate::seats::Seat;
 use crate::slots::Key;
 use crate::transport::Transport;
@@ -10,15 +11,13 @@ use mio::{Interest, Registry};
 use mqtt_session::Session;
 use mqtt_wire::PacketId;
 use std::io;
-use std::sync::Arc;
-use store::Transaction;
 
 /// Reads of one client before the others of its loop get their turn, each of the size of the loop's buffer.
 pub(crate) const READS_PER_TURN_MAX: usize = 4;
 
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
-    pub(crate) session: Session<Arc<Message>>,
+    pub(crate) session: Session<Due>,
     pub(crate) client: Client,
     pub(crate) outbox: Outbox,
     /// A packet whose rest has not arrived, or what waits behind a stall. Owns no memory otherwise.
@@ -48,18 +47,13 @@ pub(crate) struct Connection {
 
 /// A publish whose consequences wait for room in the journal.
 pub(crate) struct Stalled {
-    pub(crate) transaction: Transaction,
+    pub(crate) effects: Effects,
     /// To be acknowledged when they are durable.
     pub(crate) packet_id: Option<PacketId>,
 }
 
 impl Connection {
-    pub(crate) fn new(
-        transport: Transport,
-        session: Session<Arc<Message>>,
-        client: Client,
-        seat: Seat,
-    ) -> Self {
+    pub(crate) fn new(transport: Transport, session: Session<Due>, client: Client, seat: Seat) -> Self {
         Self {
             transport,
             session,

@@ -65,6 +65,8 @@ counters! {
     receives_withheld,
     /// QoS 0 messages dropped because the receiver is slow.
     dropped_slow,
+    /// Messages that a client does not get because it takes no packets of their size.
+    dropped_too_large,
     /// Messages dropped because another loop was too far behind.
     dropped_congested,
     /// Times that a connection was not read because the journal was behind.

@@ -2,33 +2,39 @@
 
 use crate::admission;
 use crate::authorize::{self, Client};
-use crate::message::Message;
+use crate::message::Due;
 use crate::seats::Seat;
 use crate::shared::Shared;
 use crate::transport::{Transport, seal_out};
 use mio::net::TcpStream;
 use mqtt_session::{Accepted, Session};
 use mqtt_wire::ProtocolVersion::{self, V5, V311};
-use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, ReasonCode};
+use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, PropertiesWriter, Property, ReasonCode};
 use pki::CertificateId;
 use rustls::{AlertDescription, HandshakeKind, ServerConnection};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
+use uuid::Uuid;
 
 /// Largest CONNECT of a client whose certificate is not active: enough to learn its client id for the log.
 ///
 /// Anybody can make a certificate and come this far.
 const STRANGER_CONNECT_BYTES_MAX: usize = 4 * 1024;
 
-/// Bytes of a CONNACK of MQTT 3.1.1.
-const CONNACK_BYTES: usize = 4;
+/// Room for the words of a refusal: enough for any sentence of ours with a client identifier in it.
+const REASON_BYTES_MAX: usize = 512;
+
+/// What a CONNACK has beside them.
+const CONNACK_BYTES_MAX: usize = 16;
+
+/// [verified 2]
+const NOT_AUTHORIZED: &str = "Client is not authenticated/authorized to send the message";
 
 /// A client that has connected, on its way to its loop.
 pub(crate) struct Arrival {
     pub(crate) transport: Transport,
-    pub(crate) session: Session<Arc<Message>>,
+    pub(crate) session: Session<Due>,
     pub(crate) accepted: Accepted,
     pub(crate) client: Client,
     /// What the client sent right behind its CONNECT.
@@ -75,7 +81,7 @@ pub(crate) enum Stage {
 
 /// A CONNECT that was accepted.
 pub(crate) struct Connected {
-    session: Session<Arc<Message>>,
+    session: Session<Due>,
     accepted: Accepted,
     pub(crate) client: Client,
     connect_bytes: usize,
@@ -180,16 +186,22 @@ impl Unfinished {
         let bytes_max = if is_active { shared.limits.packet_bytes_max() } else { STRANGER_CONNECT_BYTES_MAX };
         loop {
             let got_some = self.fill_input()?;
-            match refuse_mqtt_5(mqtt_wire::decode(&self.input, V311, bytes_max), &self.input) {
+            // A CONNECT says itself which version it is of.
+            match mqtt_wire::decode(&self.input, V311, bytes_max) {
                 Ok(Some((packet, used))) => {
-                    return self.decide(shared, certificate_id, &packet, used).map(Some);
+                    let decided = self.decide(shared, certificate_id, &packet, used);
+                    return decided.map(Some).map_err(|(refusal, answer)| {
+                        self.answer(answer, &refusal.reason);
+                        refusal
+                    });
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    if matches!(error, DecodeError::UnsupportedProtocolLevel { .. }) {
-                        self.answer_protocol_level();
-                    }
-                    return Err(self.refusal(Stage::Connect, explain_first_packet(&self.input, &error)));
+                    let refusal = self.refusal(Stage::Connect, explain_first_packet(&self.input, &error));
+                    // [MQTT311 3.1.2-1] What is not even MQTT may be closed without a word.
+                    let is_mqtt = error != DecodeError::UnsupportedProtocolName;
+                    self.answer(is_mqtt.then(|| error.reason_code()), &refusal.reason);
+                    return Err(refusal);
                 }
             }
             if !got_some {
@@ -200,14 +212,28 @@ impl Unfinished {
         }
     }
 
-    /// [MQTT311 3.1.2-2] A client of another version, MQTT 5 mostly, learns that it is the version.
-    fn answer_protocol_level(&mut self) {
-        let refusal = Packet::ConnAck(ConnAck::new(ReasonCode::UnsupportedProtocolVersion));
-        let mut answer = [0; CONNACK_BYTES];
-        let encoded = refusal.encode(V311, &mut answer);
-        debug_assert_eq!(encoded, Ok(CONNACK_BYTES));
+    /// Says why not, in the words of the client's version.
+    ///
+    /// [verified 1] A client of MQTT 3.1.1 gets no answer, as from AWS; one of an unknown version learns that it is the
+    /// version [MQTT311 3.1.2-2].
+    fn answer(&mut self, reason: Option<ReasonCode>, sentence: &str) {
+        let Some(reason) = reason else { return };
+        let version = match ProtocolVersion::of_connect(&self.input) {
+            Some(V5) if reason.is_allowed_in(PacketKind::ConnAck) => V5,
+            _ if reason == ReasonCode::UnsupportedProtocolVersion => V311,
+            _ => return,
+        };
+        // [verified 2] The form of AWS's reason strings, and its sentence for whoever has no permission.
+        let sentence = if reason == ReasonCode::NotAuthorized { NOT_AUTHORIZED } else { sentence };
+        let words = format!("CONNACK:{sentence}:{}", Uuid::new_v4());
+        let (mut room, mut answer) = ([0; REASON_BYTES_MAX], [0; REASON_BYTES_MAX + CONNACK_BYTES_MAX]);
+        let mut properties = PropertiesWriter::new(&mut room);
+        // What does not fit is in the log.
+        let _ = properties.push(Property::ReasonString(&words));
+        let connack = ConnAck { session_present: false, reason, properties: properties.finish() };
+        let bytes = Packet::ConnAck(connack).encode(version, &mut answer).expect("there is room");
         // Sealed into rustls' buffer; `close` sends it. If it does not fit, the closed connection says enough.
-        let _ = self.tls.writer().write_all(&answer);
+        let _ = self.tls.writer().write_all(&answer[..bytes]);
     }
 
     fn decide(
@@ -216,17 +242,17 @@ impl Unfinished {
         certificate_id: CertificateId,
         packet: &Packet<'_>,
         connect_bytes: usize,
-    ) -> Result<Connected, Refusal> {
+    ) -> Result<Connected, (Refusal, Option<ReasonCode>)> {
         let Packet::Connect(connect) = packet else {
             let reason = format!("the first packet is {} instead of CONNECT", packet.kind());
-            return Err(self.refusal(Stage::Connect, reason)); // [MQTT311 3.1.0-1]
+            return Err((self.refusal(Stage::Connect, reason), None)); // [MQTT311 3.1.0-1]
         };
         let server_name = self.tls.server_name();
         authorize::connect(shared, connect, certificate_id, self.peer, server_name, Instant::now())
             .map(|(session, accepted, client)| Connected { session, accepted, client, connect_bytes })
-            .map_err(|reason| {
+            .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
-                Refusal { client_id, ..self.refusal(Stage::Connect, reason) }
+                (Refusal { client_id, ..self.refusal(Stage::Connect, denied.reason) }, denied.answer)
             })
     }
 
@@ -267,18 +293,6 @@ impl Unfinished {
     }
 }
 
-/// Only MQTT 3.1.1 is offered. A client of MQTT 5 learns that first, whatever else is wrong with its CONNECT.
-fn refuse_mqtt_5<'i>(decoded: Decoded<'i>, input: &[u8]) -> Decoded<'i> {
-    let is_whole = !matches!(decoded, Ok(None) | Err(DecodeError::TooLarge { .. }));
-    if is_whole && ProtocolVersion::of_connect(input) == Some(V5) {
-        return Err(DecodeError::UnsupportedProtocolLevel { level: V5.level() });
-    }
-    decoded
-}
-
-/// What the codec says of the first bytes.
-type Decoded<'i> = Result<Option<(Packet<'i>, usize)>, DecodeError>;
-
 const NO_CERTIFICATE: &str =
     "the client sent no certificate; devices must present the one they were provisioned with";
 
@@ -288,16 +302,16 @@ fn explain_first_packet(input: &[u8], error: &DecodeError) -> String {
         .iter()
         .any(|method| input.starts_with(method));
     if is_http {
-        return "HTTP came instead of CONNECT, not MQTT 3.1.1; the API's port speaks it".to_owned();
+        return "HTTP came instead of CONNECT, not MQTT; the API's port speaks it".to_owned();
     }
     if let DecodeError::TooLarge { .. } = error {
         return format!("the first packet is too large: {error}");
     }
     let is_connect = input.first().is_some_and(|first| first >> 4 == PacketKind::Connect as u8);
     if is_connect {
-        format!("CONNECT is not MQTT 3.1.1: {error}")
+        format!("CONNECT is not MQTT: {error}")
     } else {
-        format!("what came instead of CONNECT is not MQTT 3.1.1: {error}")
+        format!("what came instead of CONNECT is not MQTT: {error}")
     }
 }
 

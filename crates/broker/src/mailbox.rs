@@ -216,8 +216,13 @@ mod tests {
     #[test]
     fn messages_beyond_the_limit_are_dropped_and_congestion_is_told() {
         let (mailbox, _poll, congested) = mailbox();
-        let message =
-            Message::new(TopicName::parse("t").unwrap(), &vec![0; MAILBOX_BYTES_MAX / 4], QoS::AtMostOnce);
+        let message = Message::new(
+            TopicName::parse("t").unwrap(),
+            &vec![0; MAILBOX_BYTES_MAX / 4],
+            QoS::AtMostOnce,
+            false,
+            mqtt_session::Attached::default(),
+        );
         let batch = |count| vec![Arc::clone(&message); count];
         assert_eq!((mailbox.post_messages(batch(1)), congested.load(Ordering::Relaxed)), (0, 0));
         assert_eq!((mailbox.post_messages(batch(2)), congested.load(Ordering::Relaxed)), (0, 1));

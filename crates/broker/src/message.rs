@@ -1,8 +1,11 @@
 //! A message on its way to subscribers.
 
 use bytes::Bytes;
+use mqtt_session::Attached;
 use mqtt_wire::{QoS, TopicName};
+use services::RetainedMessage;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A published message that outlives the packet it came in: for other loops and for queues.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,20 +13,65 @@ pub(crate) struct Message {
     topic: Box<str>,
     pub(crate) payload: Bytes,
     pub(crate) qos: QoS,
+    /// It was published with RETAIN 1.
+    pub(crate) retain: bool,
+    /// What came with it, from a publisher that speaks MQTT 5.
+    pub(crate) attached: Attached,
+    /// When nobody needs it any more.
+    pub(crate) expires_at: Option<Instant>,
+}
+
+/// A message in a receiver's session.
+#[derive(Debug, Clone)]
+pub(crate) struct Due {
+    pub(crate) message: Arc<Message>,
+    /// Sent with RETAIN 1: it was kept, or the subscription wants the flag as it was published.
+    pub(crate) retain: bool,
 }
 
 impl Message {
-    pub(crate) fn new(topic: TopicName<'_>, payload: &[u8], qos: QoS) -> Arc<Self> {
-        Arc::new(Self { topic: topic.as_str().into(), payload: Bytes::copy_from_slice(payload), qos })
+    pub(crate) fn new(
+        topic: TopicName<'_>,
+        payload: &[u8],
+        qos: QoS,
+        retain: bool,
+        attached: Attached,
+    ) -> Arc<Self> {
+        let expires_at =
+            attached.expiry_s.map(|expiry_s| Instant::now() + Duration::from_secs(expiry_s.into()));
+        let (topic, payload) = (topic.as_str().into(), Bytes::copy_from_slice(payload));
+        Arc::new(Self { topic, payload, qos, retain, attached, expires_at })
+    }
+
+    /// A kept message, for one who subscribes with this QoS; `None` when what is kept is not a message.
+    pub(crate) fn of_retained(retained: &RetainedMessage, granted: QoS, now_ms: i64) -> Option<Arc<Self>> {
+        TopicName::parse(&retained.topic).ok()?;
+        let qos = QoS::from_number(retained.qos)?.min(granted);
+        let left_ms = retained.expires_at_ms.map(|expires_at_ms| expires_at_ms.saturating_sub(now_ms).max(0));
+        let left_ms = left_ms.and_then(|left_ms| u64::try_from(left_ms).ok());
+        let expiry_s = left_ms.map(|left_ms| u32::try_from(left_ms / 1_000).unwrap_or(u32::MAX));
+        Some(Arc::new(Self {
+            topic: retained.topic.clone(),
+            payload: retained.payload.clone(),
+            qos,
+            retain: true,
+            attached: Attached::from_stored(&retained.properties, expiry_s),
+            expires_at: left_ms.map(|left_ms| Instant::now() + Duration::from_millis(left_ms)),
+        }))
     }
 
     pub(crate) fn topic(&self) -> TopicName<'_> {
         TopicName::parse(&self.topic).expect("made from a topic name and never changed")
     }
 
+    /// Whether it is too late to send it.
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
     /// Memory that it holds, about.
     pub(crate) fn bytes_len(&self) -> usize {
         // The fixed part stands for the allocations' own cost.
-        64 + self.topic.len() + self.payload.len()
+        128 + self.topic.len() + self.payload.len() + self.attached.bytes_len()
     }
 }

@@ -1,8 +1,7 @@
 //! Bytes that wait for one client's socket.
 
 use crate::transport::Transport;
-use mqtt_wire::ProtocolVersion::V311;
-use mqtt_wire::{Packet, PacketId};
+use mqtt_wire::{Packet, PacketId, ProtocolVersion};
 use std::io;
 
 /// Unsent bytes of one client above which nothing more is added for it.
@@ -45,19 +44,27 @@ impl Outbox {
     }
 
     /// Appends a packet.
-    pub(crate) fn push(&mut self, packet: &Packet<'_>, pool: &mut Pool) {
+    pub(crate) fn push(&mut self, packet: &Packet<'_>, version: ProtocolVersion, pool: &mut Pool) {
         let out = self.tail(pool);
         let start = out.len();
-        out.resize(start + packet.encoded_len(V311), 0);
+        out.resize(start + packet.encoded_len(version), 0);
         // What we send was validated when it was decoded, or is one of a few fixed packets.
-        packet.encode(V311, &mut out[start..]).expect("a packet of ours encodes into its own length");
+        packet.encode(version, &mut out[start..]).expect("a packet of ours encodes into its own length");
     }
 
-    /// Appends a packet that is encoded already; `packet_id` goes to its place in it.
-    pub(crate) fn push_frame(&mut self, frame: &[u8], packet_id: Option<(usize, PacketId)>, pool: &mut Pool) {
+    /// Appends a PUBLISH that is encoded already, with RETAIN 0; `packet_id` goes to its place in it.
+    pub(crate) fn push_frame(
+        &mut self,
+        frame: &[u8],
+        retain: bool,
+        packet_id: Option<(usize, PacketId)>,
+        pool: &mut Pool,
+    ) {
         let out = self.tail(pool);
         let start = out.len();
         out.extend_from_slice(frame);
+        // [MQTT311 3.3.1.3] [MQTT5 3.3.1.3] The lowest bit of the first byte.
+        out[start] |= u8::from(retain);
         if let Some((at, packet_id)) = packet_id {
             out[start + at..start + at + 2].copy_from_slice(&packet_id.number().to_be_bytes());
         }

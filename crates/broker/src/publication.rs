@@ -3,8 +3,11 @@
 use crate::message::Message;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
-use mqtt_wire::{QoS, TopicName};
+use bytes::Bytes;
+use mqtt_session::Attached;
+use mqtt_wire::{Properties, QoS, TopicName};
 use rules::{Consequences, Republish, RuleSet};
+use services::{RetainedChange, RetainedMessage};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::IpAddr;
@@ -12,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
-use store::{AppendError, Commit, Transaction};
+use store::{AppendError, Commit, Position, Transaction};
 use uuid::Uuid;
 
 /// Messages that rules may publish because of one message, all steps together.
@@ -30,8 +33,10 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
     /// 0 or 1.
     pub qos: QoS,
-    /// Whether it is to be kept for later subscribers. Not available yet: it is delivered as a message that is not.
+    /// Whether it is to be kept for later subscribers; an empty one ends that.
     pub retain: bool,
+    /// What comes with it: properties of MQTT 5.
+    pub properties: Properties<'a>,
     /// Whom rules see as its sender.
     pub source: Source<'a>,
 }
@@ -93,12 +98,36 @@ pub(crate) struct Incoming<'a> {
     pub(crate) topic: TopicName<'a>,
     pub(crate) payload: &'a [u8],
     pub(crate) qos: QoS,
+    /// It is to be kept for later subscribers.
+    pub(crate) retain: bool,
+    /// What came with it.
+    pub(crate) attached: &'a Attached,
     pub(crate) source: Source<'a>,
     /// Rules that handed it on before.
     pub(crate) depth: u8,
 }
 
 impl Incoming<'_> {
+    /// What becomes of its topic's retained message.
+    fn retained_change(&self) -> Option<RetainedChange> {
+        // [AWS mqtt retain] Reserved topics have none.
+        if !self.retain || self.topic.starts_with('$') {
+            return None;
+        }
+        // [MQTT311 3.3.1-10] [MQTT311 3.3.1-11]
+        if self.payload.is_empty() {
+            return Some(RetainedChange::Remove(self.topic.as_str().into()));
+        }
+        Some(RetainedChange::Keep(Arc::new(RetainedMessage {
+            topic: self.topic.as_str().into(),
+            payload: Bytes::copy_from_slice(self.payload),
+            qos: self.qos.number(),
+            properties: self.attached.properties().as_bytes().into(),
+            modified_at_ms: now_ms(),
+            expires_at_ms: self.attached.expiry_s.map(|expiry_s| now_ms() + i64::from(expiry_s) * 1_000),
+        })))
+    }
+
     /// Runs rules on it.
     pub(crate) fn run_rules<'r>(
         &self,
@@ -142,6 +171,33 @@ impl Incoming<'_> {
     }
 }
 
+/// What a message leaves behind, to be kept as a whole.
+#[derive(Debug)]
+pub(crate) struct Effects {
+    /// What rules keep of it.
+    pub(crate) transaction: Transaction,
+    /// What becomes of retained messages, in order.
+    retained: Vec<RetainedChange>,
+}
+
+impl Effects {
+    /// Gives it all to the journal; [`Position::NONE`] when there is nothing.
+    ///
+    /// # Errors
+    /// The journal's; nothing is kept then, and it may be tried again.
+    pub(crate) fn append(&mut self, shared: &Shared) -> Result<Position, AppendError> {
+        if self.retained.is_empty() {
+            return shared.store.append_from(&mut self.transaction);
+        }
+        let (position, refused) = shared.retained.append(&mut self.transaction, &self.retained, now_ms())?;
+        for refused in refused {
+            // [AWS General Reference] Above the quota messages are not retained; they are delivered.
+            tracing::warn!(target: "eyot::delivery", topic = &*refused.topic, reason = %refused, "not retained");
+        }
+        Ok(position)
+    }
+}
+
 /// Routes a message, then whatever rules publish because of it, and gives everything that is to be kept.
 ///
 /// `route` runs the rules for one message and hands it to subscribers. What rules publish is a message of the server:
@@ -149,11 +205,13 @@ impl Incoming<'_> {
 pub(crate) fn ripple(
     first: &Incoming<'_>,
     mut route: impl FnMut(&Incoming<'_>, &mut Consequences),
-) -> Transaction {
+) -> Effects {
     let mut consequences = Consequences::default();
     let mut waiting = Waiting::default();
+    let mut retained = Vec::from_iter(first.retained_change());
     route(first, &mut consequences);
     waiting.take(&mut consequences.republishes);
+    let no_properties = Attached::default();
     while let Some(republish) = waiting.queue.pop_front() {
         let Ok(topic) = TopicName::parse(&republish.topic) else {
             // `rules` promises a topic name; a mistake there must not end a loop.
@@ -164,9 +222,12 @@ pub(crate) fn ripple(
             topic,
             payload: &republish.payload,
             qos: republish.qos,
+            retain: republish.retain,
+            attached: &no_properties,
             source: Source::default(),
             depth: republish.depth,
         };
+        retained.extend(incoming.retained_change());
         route(&incoming, &mut consequences);
         waiting.take(&mut consequences.republishes);
     }
@@ -176,7 +237,7 @@ pub(crate) fn ripple(
             reason = "rules that republish feed each other", "republished messages dropped"
         );
     }
-    consequences.transaction
+    Effects { transaction: consequences.transaction, retained }
 }
 
 /// What rules have published and nobody has got yet.
@@ -207,24 +268,23 @@ pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Pub
     if let Topic::Reserved(reason) = topics::of_publish(publish.topic) {
         return Err(refused(reason.to_owned()));
     }
-    if publish.retain {
-        topics::warn_about_retain();
-    }
-    let Publish { payload, qos, source, .. } = *publish;
+    let Publish { payload, qos, retain, source, .. } = *publish;
+    let attached = &Attached::of(&publish.properties, &shared.limits);
     let rules = shared.rules.snapshot();
     let mut messages = Vec::new();
-    let transaction =
-        ripple(&Incoming { topic, payload, qos, source, depth: 0 }, |incoming, consequences| {
-            match topics::of_publish(&incoming.topic) {
-                Topic::BasicIngest => incoming.ingest(&rules, consequences),
-                _ => {
-                    incoming.run_rules(rules.matching(&incoming.topic), consequences);
-                    messages.push(Message::new(incoming.topic, incoming.payload, incoming.qos));
-                }
+    let mut effects = ripple(
+        &Incoming { topic, payload, qos, retain, attached, source, depth: 0 },
+        |incoming, consequences| match topics::of_publish(&incoming.topic) {
+            Topic::BasicIngest => incoming.ingest(&rules, consequences),
+            _ => {
+                incoming.run_rules(rules.matching(&incoming.topic), consequences);
+                let Incoming { topic, payload, qos, retain, attached, .. } = *incoming;
+                messages.push(Message::new(topic, payload, qos, retain, attached.clone()));
             }
-        });
+        },
+    );
     // First what may be refused: then nobody has got anything yet.
-    let position = shared.store.append(transaction)?;
+    let position = effects.append(shared)?;
     shared.post_to_all(&messages);
     Ok(Published(shared.store.when_committed(position)))
 }
@@ -241,8 +301,15 @@ mod tests {
     #[test]
     fn rules_that_feed_each_other_come_to_an_end() {
         let topic = TopicName::parse("a").unwrap();
-        let first =
-            Incoming { topic, payload: b"", qos: QoS::AtMostOnce, source: Source::default(), depth: 0 };
+        let first = Incoming {
+            topic,
+            payload: b"",
+            qos: QoS::AtMostOnce,
+            retain: false,
+            attached: &Attached::default(),
+            source: Source::default(),
+            depth: 0,
+        };
         let mut routed = 0;
         ripple(&first, |incoming, consequences| {
             routed += 1;
@@ -271,9 +338,17 @@ mod tests {
     fn what_rules_publish_is_routed_after_the_message_and_is_the_servers() {
         let source = Source { client_id: Some("c"), ..Source::default() };
         let topic = TopicName::parse("a").unwrap();
-        let first = Incoming { topic, payload: b"1", qos: QoS::AtLeastOnce, source, depth: 0 };
+        let first = Incoming {
+            topic,
+            payload: b"1",
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            attached: &Attached::default(),
+            source,
+            depth: 0,
+        };
         let mut seen = Vec::new();
-        let transaction = ripple(&first, |incoming, consequences| {
+        let effects = ripple(&first, |incoming, consequences| {
             seen.push((
                 incoming.topic.as_str().to_owned(),
                 incoming.source.client_id.map(str::to_owned),
@@ -302,6 +377,6 @@ mod tests {
         for topic in ["a", "b", "c"] {
             all.entry(store::ConsumerId(1), topic);
         }
-        assert_eq!(transaction, all, "everything is kept in one transaction");
+        assert_eq!(effects.transaction, all, "everything is kept in one transaction");
     }
 }

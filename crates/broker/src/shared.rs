@@ -7,6 +7,7 @@ use crate::message::Message;
 use mqtt_session::Limits;
 use registry::Registry;
 use rules::Rules;
+use services::Retained;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use store::Store;
 pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) retained: Arc<Retained>,
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
     pub(crate) peers: Vec<Peer>,
@@ -56,10 +58,11 @@ impl Peer {
 
 impl Shared {
     pub(crate) fn new(parts: Parts, limits: Limits, peers: Vec<Peer>, congested: Arc<AtomicUsize>) -> Self {
-        let Parts { registry, rules, store, identities: _ } = parts;
+        let Parts { registry, rules, retained, store, identities: _ } = parts;
         Self {
             registry,
             rules,
+            retained,
             store,
             limits: Arc::new(limits),
             peers,

@@ -3,8 +3,6 @@
 //! [AWS iot reserved-topics] Topics that begin with `$` belong to the service. What eyot does not serve yet is refused
 //! in words, rather than taken in silence and never answered.
 
-use std::sync::Once;
-
 /// What publishing to a topic means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
@@ -44,14 +42,6 @@ pub(crate) fn reserved_filter(filter: &str) -> Option<&'static str> {
         // `$SYS` included: AWS disconnects whoever subscribes to it, whatever its policy says.
         Some("topics that begin with `$` are reserved")
     }
-}
-
-/// Says once that retained messages are delivered and not kept.
-pub(crate) fn warn_about_retain() {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        tracing::warn!("retained messages are not available yet: they are delivered now, and not kept for later subscribers");
-    });
 }
 
 #[cfg(test)]

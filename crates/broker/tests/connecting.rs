@@ -240,25 +240,20 @@ fn what_is_not_tls_or_not_connect_is_told_and_hung_up_on() {
     let mut client = Client::dial(cloud.broker.mqtts_addr(), &device.tls()).unwrap();
     client.send_bytes(&[0xff; 100]).unwrap();
     client.expect_closed();
-    logged(&["eyot::connect", &device.id.to_string(), "not MQTT 3.1.1"]);
+    logged(&["eyot::connect", &device.id.to_string(), "is not MQTT"]);
     cloud.connect(&device).ping();
 }
 
 #[test]
-fn a_client_of_mqtt_5_learns_that_its_version_is_the_reason() {
+fn a_client_of_an_unknown_version_learns_that_its_version_is_the_reason() {
     let cloud = Cloud::start();
     let device = cloud.device(ALLOW_ALL);
-    // CONNECT of level 5: clean start, keep-alive 60, no properties, client id "a". And one with wrong flags.
-    let right = b"\x10\x0e\0\x04MQTT\x05\x02\0\x3c\0\0\x01a";
-    let wrong = b"\x10\x0e\0\x04MQTT\x05\x03\0\x3c\0\0\x01a";
-    for connect in [right, wrong] {
-        let mut client = Client::dial(cloud.broker.mqtts_addr(), &device.tls()).unwrap();
-        client.send_bytes(connect).unwrap();
-        // [MQTT311 3.1.2-2] Return code 1: unacceptable protocol version.
-        assert_eq!(client.receive(), Received::ConnAck(vec![0x20, 2, 0, 1]));
-        client.expect_closed();
-    }
-    logged(&["eyot::connect", &device.id.to_string(), "level 5"]);
+    let mut client = Client::dial(cloud.broker.mqtts_addr(), &device.tls()).unwrap();
+    client.send_bytes(b"\x10\x0d\0\x04MQTT\x06\x02\0\x3c\0\x01a").unwrap();
+    // [MQTT311 3.1.2-2] Return code 1: unacceptable protocol version.
+    assert_eq!(client.receive(), Received::ConnAck(vec![0x20, 2, 0, 1]));
+    client.expect_closed();
+    logged(&["eyot::connect", &device.id.to_string(), "level 6"]);
 }
 
 #[test]

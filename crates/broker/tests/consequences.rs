@@ -3,6 +3,7 @@
 mod support;
 
 use broker::{Publish, PublishError, Source};
+use mqtt_wire::Properties;
 use mqtt_wire::QoS::{AtLeastOnce, AtMostOnce};
 use rules::RuleDefinition;
 use std::sync::Arc;
@@ -226,6 +227,7 @@ fn messages_of_the_api_reach_rules_and_subscribers() {
         payload: b"{\"a\":1}",
         qos: AtLeastOnce,
         retain: false,
+        properties: Properties::NONE,
         source: Source::default(),
     };
     cloud.broker.publish(&publish("keep")).unwrap().wait().unwrap();

@@ -1,18 +1,20 @@
 //! CONNECT: whether a session begins, before anybody asks for permission.
 
 use crate::limits::Limits;
+use crate::peer::Peer;
 use crate::topics::{TopicExcess, check_topic};
-use mqtt_wire::{ConnAck, Connect, QoS, ReasonCode};
+use mqtt_wire::{ConnAck, Connect, PropertiesWriter, Property, ProtocolVersion, QoS, ReasonCode};
+use std::num::{NonZeroU16, NonZeroU32};
 
 /// What the caller needs to know about a CONNECT that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The answer to send once the client has permission: always `20 02 00 00`, as no session outlives its connection.
-    pub connack: ConnAck<'static>,
     /// Whose choice the client identifier is.
     pub client_id: ClientId,
     /// The keep-alive that applies, in seconds; 0: silence is never too long. MQTT 3.1.1 has no way to tell the client.
     pub keep_alive_s: u16,
+    /// The client wants its session to outlive the connection.
+    pub wants_persistence: bool,
     /// What the log should mention.
     pub note: Option<Note>,
 }
@@ -22,8 +24,55 @@ pub struct Accepted {
 pub enum ClientId {
     /// The one in the CONNECT.
     Given,
-    /// The client sent none: the caller assigns a unique one [MQTT311 3.1.3-6].
+    /// The client sent none: the caller assigns a unique one [MQTT311 3.1.3-6], [MQTT5 3.1.3-6].
     Assign,
+}
+
+/// Room for the properties of any CONNACK that [`Accepted::connack`] makes: those of numbers, and a client identifier
+/// that the caller assigns.
+pub const CONNACK_PROPERTIES_BYTES_MAX: usize = 192;
+
+impl Accepted {
+    /// The answer to send once the client has permission; its properties are written to `out`.
+    ///
+    /// [AWS mqtt5-connack] AWS says what it offers even where the standard takes it for granted.
+    pub fn connack<'o>(
+        &self,
+        peer: &Peer,
+        limits: &Limits,
+        assigned_client_id: Option<&str>,
+        out: &'o mut [u8; CONNACK_PROPERTIES_BYTES_MAX],
+    ) -> ConnAck<'o> {
+        let mut connack = ConnAck::new(ReasonCode::Success);
+        if peer.version == ProtocolVersion::V5 {
+            let mut properties = PropertiesWriter::new(out);
+            let offered = self.offered(limits);
+            let assigned = assigned_client_id.map(Property::AssignedClientId);
+            for property in offered.into_iter().flatten().chain(assigned) {
+                // INVARIANT: `out` has room for all of them; an identifier of ours is a UUID.
+                properties.push(property).expect("they fit");
+            }
+            connack.properties = properties.finish();
+        }
+        connack
+    }
+
+    fn offered(&self, limits: &Limits) -> [Option<Property<'static>>; 9] {
+        let receive_maximum = u16::try_from(limits.inflight_inbound_max).unwrap_or(u16::MAX);
+        let packet_bytes_max = u32::try_from(limits.packet_bytes_max()).unwrap_or(u32::MAX);
+        [
+            // The session ends with its connection, whatever the client asked for [MQTT5 3.2.2.3.2].
+            Some(Property::SessionExpiryIntervalS(0)),
+            NonZeroU16::new(receive_maximum).map(Property::ReceiveMaximum),
+            Some(Property::MaximumQoS(QoS::AtLeastOnce)),
+            NonZeroU32::new(packet_bytes_max).map(Property::MaximumPacketSize),
+            Some(Property::TopicAliasMaximum(limits.topic_aliases_max)),
+            Some(Property::SubscriptionIdentifierAvailable(false)),
+            Some(Property::SharedSubscriptionAvailable(false)),
+            Some(Property::RetainAvailable(true)),
+            Some(Property::ServerKeepAliveS(self.keep_alive_s)),
+        ]
+    }
 }
 
 /// Something that works otherwise than the client may expect.
@@ -56,6 +105,9 @@ pub enum Refusal {
     /// QoS 2 is not offered; AWS closes without a CONNACK.
     #[error("the will has QoS 2, which is not supported")]
     WillQoS2,
+    /// Authentication by other means than the certificate is not offered [MQTT5 4.12].
+    #[error("the client wants to authenticate with a method of its own, which is not supported")]
+    AuthenticationMethod,
     /// The will's topic is too long or too deep.
     #[error("the will topic {0}")]
     WillTopic(TopicExcess),
@@ -70,14 +122,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The CONNACK to send before closing; `None`: close without a word, as AWS does.
-    pub const fn answer(&self) -> Option<ConnAck<'static>> {
-        match self {
+    /// What the CONNACK before closing says; `None`: close without a word, as AWS does.
+    pub const fn answer(&self, version: ProtocolVersion) -> Option<ReasonCode> {
+        match (version, self) {
             // [MQTT311 3.1.3-8] [MQTT311 3.1.3-9] An identifier that is not allowed is answered with 2.
-            Self::ClientIdMissing | Self::ClientIdTooLong { .. } | Self::ClientIdReserved => {
-                Some(ConnAck::new(ReasonCode::ClientIdentifierNotValid))
+            (_, Self::ClientIdMissing | Self::ClientIdTooLong { .. } | Self::ClientIdReserved) => {
+                Some(ReasonCode::ClientIdentifierNotValid)
             }
-            Self::WillQoS2 | Self::WillTopic(_) | Self::WillTooLarge { .. } => None,
+            (ProtocolVersion::V311, _) => None,
+            // [MQTT5 3.2.2-12]
+            (ProtocolVersion::V5, Self::WillQoS2) => Some(ReasonCode::QoSNotSupported),
+            (ProtocolVersion::V5, Self::WillTopic(_)) => Some(ReasonCode::TopicNameInvalid),
+            (ProtocolVersion::V5, Self::WillTooLarge { .. }) => Some(ReasonCode::QuotaExceeded),
+            (ProtocolVersion::V5, Self::AuthenticationMethod) => Some(ReasonCode::BadAuthenticationMethod),
         }
     }
 }
@@ -85,6 +142,9 @@ impl Refusal {
 /// The user name is not looked at: device SDKs put their metrics there, and a certificate says who connects.
 pub(crate) fn check(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, Refusal> {
     let client_id = check_client_id(connect, limits)?;
+    if connect.properties.authentication_method().is_some() {
+        return Err(Refusal::AuthenticationMethod);
+    }
     if let Some(will) = &connect.will {
         check_will(will, limits)?;
     }
@@ -94,7 +154,9 @@ pub(crate) fn check(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, 
 fn check_client_id(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, Refusal> {
     let (client_id, bytes_max) = (connect.client_id, limits.client_id_bytes_max);
     if client_id.is_empty() {
-        return if connect.clean_start { Ok(ClientId::Assign) } else { Err(Refusal::ClientIdMissing) };
+        // [MQTT5 3.1.3-6] Any client of MQTT 5 is told the identifier that it was given, so it may come back with it.
+        let may_assign = connect.clean_start || connect.version == ProtocolVersion::V5;
+        return if may_assign { Ok(ClientId::Assign) } else { Err(Refusal::ClientIdMissing) };
     }
     if client_id.len() > bytes_max {
         return Err(Refusal::ClientIdTooLong { bytes: client_id.len(), bytes_max });
@@ -162,10 +224,7 @@ mod tests {
         let persistent = Connect { clean_start: false, ..connect("") };
         let refusal = check(&persistent, &Limits::aws()).unwrap_err();
         assert_eq!(refusal, Refusal::ClientIdMissing);
-        assert_eq!(
-            refusal.answer().map(|connack| connack.reason),
-            Some(ReasonCode::ClientIdentifierNotValid)
-        );
+        assert_eq!(refusal.answer(V311), Some(ReasonCode::ClientIdentifierNotValid));
     }
 
     #[test]
@@ -173,7 +232,7 @@ mod tests {
         let limits = Limits { payload_bytes_max: 4, ..Limits::aws() };
         assert_eq!(check(&will("a", QoS::AtLeastOnce), &limits), Ok(ClientId::Given));
         assert_eq!(check(&will("a", QoS::ExactlyOnce), &limits), Err(Refusal::WillQoS2));
-        assert_eq!(Refusal::WillQoS2.answer(), None);
+        assert_eq!(Refusal::WillQoS2.answer(V311), None);
         let refusal = Refusal::WillTopic(TopicExcess::Slashes { slashes: 8, slashes_max: 7 });
         assert_eq!(check(&will("////////", QoS::AtMostOnce), &limits), Err(refusal));
         let limits = Limits { payload_bytes_max: 3, ..limits };

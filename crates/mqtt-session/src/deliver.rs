@@ -68,11 +68,19 @@ impl<F> Deliveries<F> {
         }
     }
 
-    pub(crate) fn deliver(&mut self, qos: QoS, frame: F, bytes: usize, limits: &Limits) -> Delivery<F> {
+    /// `window` is how many may be in flight.
+    pub(crate) fn deliver(
+        &mut self,
+        qos: QoS,
+        frame: F,
+        bytes: usize,
+        window: usize,
+        limits: &Limits,
+    ) -> Delivery<F> {
         if qos == QoS::AtMostOnce {
             return Delivery::Send(Outgoing { packet_id: None, frame });
         }
-        if self.pending.is_empty() && self.has_room(limits) {
+        if self.pending.is_empty() && self.has_room(window) {
             return Delivery::Send(self.take_off(frame));
         }
         self.hold(frame, bytes, limits)
@@ -90,8 +98,8 @@ impl<F> Deliveries<F> {
         Delivery::Queued
     }
 
-    pub(crate) fn next(&mut self, limits: &Limits) -> Option<Outgoing<F>> {
-        if !self.has_room(limits) {
+    pub(crate) fn next(&mut self, window: usize) -> Option<Outgoing<F>> {
+        if !self.has_room(window) {
             return None;
         }
         let Pending { frame, bytes } = self.pending.pop_front()?;
@@ -115,8 +123,8 @@ impl<F> Deliveries<F> {
         self.pending.len()
     }
 
-    fn has_room(&self, limits: &Limits) -> bool {
-        self.inflight.len() < limits.inflight_outbound()
+    fn has_room(&self, window: usize) -> bool {
+        self.inflight.len() < window
     }
 
     fn take_off(&mut self, frame: F) -> Outgoing<F> {
@@ -135,13 +143,8 @@ impl<F> Deliveries<F> {
 mod tests {
     use super::*;
 
-    fn limits(inflight: usize, pending: usize) -> Limits {
-        Limits {
-            inflight_outbound_max: inflight,
-            pending_deliveries_max: pending,
-            pending_bytes_max: 100,
-            ..Limits::aws()
-        }
+    fn limits(pending: usize) -> Limits {
+        Limits { pending_deliveries_max: pending, pending_bytes_max: 100, ..Limits::aws() }
     }
 
     fn id(number: u16) -> PacketId {
@@ -154,36 +157,37 @@ mod tests {
 
     #[test]
     fn beyond_the_window_messages_wait_in_order_and_then_drop() {
-        let limits = limits(2, 2);
+        let (window, limits) = (2, limits(2));
         let mut deliveries = Deliveries::new();
-        let deliver =
-            |deliveries: &mut Deliveries<_>, frame| deliveries.deliver(QoS::AtLeastOnce, frame, 10, &limits);
+        let deliver = |deliveries: &mut Deliveries<_>, frame| {
+            deliveries.deliver(QoS::AtLeastOnce, frame, 10, window, &limits)
+        };
         assert_eq!(deliver(&mut deliveries, "a"), Delivery::Send(sent(1, "a")));
         assert_eq!(deliver(&mut deliveries, "b"), Delivery::Send(sent(2, "b")));
         assert_eq!(deliver(&mut deliveries, "c"), Delivery::Queued);
         assert_eq!(deliver(&mut deliveries, "d"), Delivery::Queued);
         let full = DropReason::QueueFull { messages: 2, bytes: 20 };
         assert_eq!(deliver(&mut deliveries, "e"), Delivery::Dropped(full));
-        assert_eq!(deliveries.next(&limits), None);
+        assert_eq!(deliveries.next(window), None);
         assert!(deliveries.acknowledged(id(2)));
         // What waits goes before what comes.
         assert_eq!(deliver(&mut deliveries, "f"), Delivery::Dropped(full));
-        assert_eq!(deliveries.next(&limits), Some(sent(3, "c")));
-        assert_eq!(deliveries.next(&limits), None);
+        assert_eq!(deliveries.next(window), Some(sent(3, "c")));
+        assert_eq!(deliveries.next(window), None);
         assert_eq!(deliver(&mut deliveries, "g"), Delivery::Queued);
     }
 
     #[test]
     fn qos_0_never_waits() {
-        let limits = limits(0, 0);
+        let limits = limits(0);
         let mut deliveries = Deliveries::new();
         let now = Delivery::Send(Outgoing { packet_id: None, frame: "a" });
-        assert_eq!(deliveries.deliver(QoS::AtMostOnce, "a", 1, &limits), now);
+        assert_eq!(deliveries.deliver(QoS::AtMostOnce, "a", 1, 0, &limits), now);
     }
 
     #[test]
     fn the_queue_is_bounded_in_bytes_but_takes_one_message_of_any_size() {
-        let limits = limits(0, 10);
+        let limits = limits(10);
         let mut deliveries = Deliveries::new();
         assert_eq!(deliveries.hold("large", 1_000, &limits), Delivery::Queued);
         let full = DropReason::QueueFull { messages: 1, bytes: 1_000 };
@@ -193,16 +197,16 @@ mod tests {
     /// [MQTT311 2.3.1-4]
     #[test]
     fn identifiers_in_flight_are_skipped_after_the_wrap() {
-        let limits = limits(2, 0);
+        let limits = limits(0);
         let mut deliveries = Deliveries::new();
-        let first = deliveries.deliver(QoS::AtLeastOnce, "stuck", 1, &limits);
+        let first = deliveries.deliver(QoS::AtLeastOnce, "stuck", 1, 2, &limits);
         assert_eq!(first, Delivery::Send(sent(1, "stuck")));
         for number in 2..=u16::MAX {
-            let next = deliveries.deliver(QoS::AtLeastOnce, "", 1, &limits);
+            let next = deliveries.deliver(QoS::AtLeastOnce, "", 1, 2, &limits);
             assert_eq!(next, Delivery::Send(sent(number, "")));
             assert!(deliveries.acknowledged(id(number)));
         }
-        assert_eq!(deliveries.deliver(QoS::AtLeastOnce, "", 1, &limits), Delivery::Send(sent(2, "")));
+        assert_eq!(deliveries.deliver(QoS::AtLeastOnce, "", 1, 2, &limits), Delivery::Send(sent(2, "")));
         assert!(!deliveries.acknowledged(id(77)));
     }
 }

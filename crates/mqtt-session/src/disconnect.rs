@@ -1,5 +1,6 @@
 //! Why a connection ended.
 
+use mqtt_wire::ReasonCode;
 use std::fmt;
 
 /// Why a connection ended, in AWS's words [AWS iot-lifecycle-events].
@@ -75,6 +76,24 @@ impl DisconnectReason {
             Self::CustomauthTtlExpiration => "CUSTOMAUTH_TTL_EXPIRATION",
             Self::Unknown => "UNKNOWN",
             Self::None => "NONE",
+        }
+    }
+
+    /// What the DISCONNECT to a client of MQTT 5 says; `None`: the client ended it, or nothing reaches it any more.
+    pub const fn reason_code(self) -> Option<ReasonCode> {
+        match self {
+            Self::ClientInitiatedDisconnect | Self::ConnectionLost | Self::None => None,
+            Self::AuthError | Self::ForbiddenAccess | Self::CustomauthTtlExpiration => {
+                Some(ReasonCode::NotAuthorized)
+            }
+            Self::ClientError => Some(ReasonCode::ProtocolError),
+            Self::DuplicateClientId => Some(ReasonCode::SessionTakenOver),
+            Self::MqttKeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
+            Self::ServerError | Self::Unknown => Some(ReasonCode::UnspecifiedError),
+            Self::ServerInitiatedDisconnect => Some(ReasonCode::ServerShuttingDown),
+            Self::ApiInitiatedDisconnect => Some(ReasonCode::AdministrativeAction),
+            Self::Throttled => Some(ReasonCode::QuotaExceeded),
+            Self::WebsocketTtlExpiration => Some(ReasonCode::MaximumConnectTime),
         }
     }
 

@@ -14,27 +14,33 @@
 //!                        └──take_will(reason)─────▶ the will, when the reason publishes it
 //! ```
 //!
-//! MQTT 3.1.1 with the limits and deviations of AWS IoT Core, which [`Limits`] names one by one. Every connection is
+//! MQTT 3.1.1 and 5 with the limits and deviations of AWS IoT Core, which [`Limits`] names one by one. Every connection is
 //! a clean session: a CONNECT that asks for a persistent one is accepted, as AWS accepts it, with session present 0
 //! and the [`Note::NoPersistentSession`] for the log.
 #![forbid(unsafe_code)]
 
 mod accept;
 mod acknowledge;
+mod aliases;
+mod attached;
 mod deliver;
 mod disconnect;
 mod keep_alive;
 mod limits;
+mod peer;
 mod session;
 mod subscriptions;
 mod topics;
 mod violation;
 mod will;
 
-pub use accept::{Accepted, ClientId, Note, Refusal};
+pub use accept::{Accepted, CONNACK_PROPERTIES_BYTES_MAX, ClientId, Note, Refusal};
+pub use aliases::Topic;
+pub use attached::Attached;
 pub use deliver::{Delivery, DropReason, Outgoing};
 pub use disconnect::DisconnectReason;
 pub use limits::{Limits, Profile, QoS2Subscribe, UnknownProfile};
+pub use peer::Peer;
 pub use session::{Event, Session};
 pub use subscriptions::{FilterRefusal, Subscribed};
 pub use topics::{BasicIngest, TopicExcess, basic_ingest, check_topic};

@@ -3,6 +3,7 @@
 use mqtt_wire::PACKET_BYTES_LIMIT;
 use mqtt_wire::topic::{MatchRules, TOPIC_BYTES_LIMIT};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Room for everything but the payload in the largest packet.
@@ -49,8 +50,15 @@ pub struct Limits {
     /// Longest keep-alive in seconds; longer ones and 0 are lowered to it. AWS: 1200. `None`: as the client asks,
     /// where 0 means that it is never disconnected for silence [MQTT311 3.1.2-24].
     pub keep_alive_max_s: Option<u16>,
+    /// Topic aliases that a client of MQTT 5 may set; 0: none. AWS: 8.
+    pub topic_aliases_max: u16,
+    /// Shortest and longest time in seconds after which an undelivered message of MQTT 5 expires; what a publisher says
+    /// is brought between them. AWS: 1 to 604,800, seven days.
+    pub message_expiry_s: RangeInclusive<u32>,
     /// Whether `a/#` takes `a`.
     pub match_rules: MatchRules,
+    /// Whether retained messages are replayed to filters with wildcards. AWS: only to their exact topic.
+    pub retained_on_wildcards: bool,
 }
 
 /// What happens to a SUBSCRIBE that asks for QoS 2, which the server does not offer.
@@ -100,11 +108,14 @@ impl Limits {
             pending_bytes_max: 8 * 1024 * 1024,
             keep_alive_min_s: 30,
             keep_alive_max_s: Some(1_200),
+            topic_aliases_max: 8,
+            message_expiry_s: 1..=604_800,
             match_rules: MatchRules::Aws,
+            retained_on_wildcards: false,
         }
     }
 
-    /// What MQTT 3.1.1 allows, as far as one client cannot take the server's memory.
+    /// What MQTT allows, as far as one client cannot take the server's memory.
     ///
     /// A payload is held in memory several times on its way (input, journal, receivers), so it stays at 1 MiB.
     pub const fn relaxed() -> Self {
@@ -122,7 +133,10 @@ impl Limits {
             pending_bytes_max: 64 * 1024 * 1024,
             keep_alive_min_s: 0,
             keep_alive_max_s: None,
+            topic_aliases_max: 1_000,
+            message_expiry_s: 0..=u32::MAX,
             match_rules: MatchRules::Mqtt,
+            retained_on_wildcards: true,
         }
     }
 
@@ -142,7 +156,10 @@ impl Limits {
             pending_bytes_max: usize::MAX,
             keep_alive_min_s: 0,
             keep_alive_max_s: None,
+            topic_aliases_max: u16::MAX,
+            message_expiry_s: 0..=u32::MAX,
             match_rules: MatchRules::Aws,
+            retained_on_wildcards: false,
         }
     }
 

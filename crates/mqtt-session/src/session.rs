@@ -2,17 +2,19 @@
 
 use crate::accept::{self, Accepted, Note, Refusal};
 use crate::acknowledge::Acknowledgements;
+use crate::aliases::{Topic, TopicAliases};
 use crate::deliver::{Deliveries, Delivery, Outgoing};
 use crate::disconnect::DisconnectReason;
 use crate::keep_alive::KeepAlive;
 use crate::limits::{Limits, QoS2Subscribe};
+use crate::peer::Peer;
 use crate::subscriptions::{FilterRefusal, Subscribed, Subscriptions};
 use crate::topics::check_topic;
 use crate::violation::Violation;
 use crate::will::Will;
 use mqtt_wire::{
-    ConnAck, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, TopicFilter, TopicName,
-    Unsubscribe,
+    Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe,
+    SubscriptionOptions, TopicFilter, Unsubscribe,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,19 +28,25 @@ pub struct Session<F> {
     limits: Arc<Limits>,
     keep_alive: KeepAlive,
     will: Option<Box<Will>>,
+    /// The client left with the wish that it be published all the same.
+    wants_will: bool,
+    /// What the CONNECT asked for, in seconds.
+    session_expiry_s: u32,
+    peer: Peer,
+    aliases: TopicAliases,
     acknowledgements: Acknowledgements,
     deliveries: Deliveries<F>,
     subscriptions: Subscriptions,
 }
 
 /// What a packet asks the caller to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'p> {
     /// Check permission and route it. With QoS 1 call [`Session::expect_ack`] exactly once, even when nobody takes
     /// the message.
     Publish {
         /// Where it goes.
-        topic: TopicName<'p>,
+        topic: Topic<'p>,
         /// The message.
         publish: Publish<'p>,
     },
@@ -53,7 +61,7 @@ pub enum Event<'p> {
     StrayAck(PacketId),
     /// Answer with PINGRESP [MQTT311 3.12.4-1].
     Ping,
-    /// The client leaves; the will is gone already. Close the connection.
+    /// The client leaves; the will is gone already, unless the client wants it published. Close the connection.
     Disconnect,
 }
 
@@ -61,7 +69,7 @@ impl<F> Session<F> {
     /// Begins a session, as far as the protocol and its limits are concerned; permission is the caller's to ask.
     ///
     /// # Errors
-    /// The connection closes, after the CONNACK of [`Refusal::answer`] if there is one.
+    /// The connection closes, after a CONNACK with [`Refusal::answer`] if there is one.
     pub fn accept(
         connect: &Connect<'_>,
         limits: &Arc<Limits>,
@@ -71,16 +79,25 @@ impl<F> Session<F> {
         let session = Self {
             limits: Arc::clone(limits),
             keep_alive: KeepAlive::start(connect.keep_alive_s, limits, now),
-            will: connect.will.as_ref().map(|will| Box::new(Will::new(will))),
+            will: connect.will.as_ref().map(|will| Box::new(Will::new(will, limits))),
+            wants_will: false,
+            session_expiry_s: connect.properties.session_expiry_interval_s().unwrap_or(0),
+            peer: Peer::of(connect),
+            aliases: TopicAliases::default(),
             acknowledgements: Acknowledgements::default(),
             deliveries: Deliveries::new(),
             subscriptions: Subscriptions::default(),
         };
+        // MQTT 3.1.1 has one flag for both ends of a session's life, MQTT 5 has the interval for its end.
+        let wants_persistence = match connect.version {
+            ProtocolVersion::V311 => !connect.clean_start,
+            ProtocolVersion::V5 => session.session_expiry_s > 0,
+        };
         let accepted = Accepted {
-            connack: ConnAck::new(ReasonCode::Success),
             client_id,
             keep_alive_s: session.keep_alive.seconds(),
-            note: (!connect.clean_start).then_some(Note::NoPersistentSession),
+            wants_persistence,
+            note: wants_persistence.then_some(Note::NoPersistentSession),
         };
         Ok((session, accepted))
     }
@@ -104,11 +121,7 @@ impl<F> Session<F> {
             Packet::Subscribe(subscribe) => self.receive_subscribe(subscribe),
             Packet::Unsubscribe(unsubscribe) => Ok(Event::Unsubscribe(unsubscribe)),
             Packet::PingReq => Ok(Event::Ping),
-            Packet::Disconnect(_) => {
-                // [MQTT311 3.14.4-3] The will is discarded.
-                self.will = None;
-                Ok(Event::Disconnect)
-            }
+            Packet::Disconnect(disconnect) => self.receive_disconnect(&disconnect),
             Packet::Connect(_) => Err(Violation::SecondConnect),
             Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => {
                 Err(Violation::QoS2Packet { kind: packet.kind() })
@@ -123,13 +136,14 @@ impl<F> Session<F> {
     /// Remembers that the client gets a PUBACK once the journal has reached `after`; `None`: nothing to wait for.
     ///
     /// To be called in the order of the [`Event::Publish`] events.
-    pub fn expect_ack(&mut self, packet_id: PacketId, after: Option<u64>) {
-        self.acknowledgements.push(packet_id, after.unwrap_or(0));
+    /// `reason` is what a client of MQTT 5 is told; one of MQTT 3.1.1 must be told success, or nothing.
+    pub fn expect_ack(&mut self, packet_id: PacketId, reason: ReasonCode, after: Option<u64>) {
+        self.acknowledgements.push(packet_id, reason, after.unwrap_or(0));
     }
 
     /// The PUBACKs that may leave now that the journal is on disk up to `committed`, in the order in which the
     /// messages came [MQTT311 4.6.0-2]. What is not taken from the iterator stays owed.
-    pub fn acks_ready(&mut self, committed: u64) -> impl Iterator<Item = PacketId> {
+    pub fn acks_ready(&mut self, committed: u64) -> impl Iterator<Item = (PacketId, ReasonCode)> {
         self.acknowledgements.ready(committed)
     }
 
@@ -149,7 +163,7 @@ impl<F> Session<F> {
     /// QoS 0 is always [`Delivery::Send`]: whether the socket keeps up is the caller's to see. `qos` is the message's
     /// after the subscription's maximum was applied; QoS 2 counts as 1.
     pub fn deliver(&mut self, qos: QoS, frame: F, frame_bytes: usize) -> Delivery<F> {
-        self.deliveries.deliver(qos, frame, frame_bytes, &self.limits)
+        self.deliveries.deliver(qos, frame, frame_bytes, self.window(), &self.limits)
     }
 
     /// Keeps a QoS 1 message although the window may be open, because the socket is not.
@@ -161,7 +175,7 @@ impl<F> Session<F> {
 
     /// The next message that waited, when the window has room for it.
     pub fn next_delivery(&mut self) -> Option<Outgoing<F>> {
-        self.deliveries.next(&self.limits)
+        self.deliveries.next(self.window())
     }
 
     /// A message that was handed out will not be sent after all, because permission for it has gone: its place in the
@@ -187,7 +201,7 @@ impl<F> Session<F> {
     pub fn subscribe(
         &mut self,
         filter: TopicFilter<'_>,
-        requested: QoS,
+        requested: SubscriptionOptions,
     ) -> Result<Subscribed, FilterRefusal> {
         self.subscriptions.subscribe(filter, requested, &self.limits)
     }
@@ -197,14 +211,19 @@ impl<F> Session<F> {
         self.subscriptions.unsubscribe(&filter)
     }
 
-    /// The subscriptions that stand, with the QoS granted, in the filters' order.
-    pub fn subscriptions(&self) -> impl Iterator<Item = (&str, QoS)> {
+    /// The subscriptions that stand, as they were granted, in the filters' order.
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&str, SubscriptionOptions)> {
         self.subscriptions.iter()
     }
 
     /// How many subscriptions stand.
     pub fn subscriptions_len(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// What the client can take, and which version it speaks.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// The limits that the session obeys.
@@ -239,10 +258,29 @@ impl<F> Session<F> {
     /// The will to publish now that the connection has ended for `reason`, if there is one. At most once.
     pub fn take_will(&mut self, reason: DisconnectReason) -> Option<Will> {
         let will = self.will.take()?;
-        reason.publishes_will().then_some(*will)
+        (reason.publishes_will() || self.wants_will).then_some(*will)
     }
 
-    fn receive_publish<'p>(&self, publish: Publish<'p>) -> Result<Event<'p>, Violation> {
+    /// QoS 1 messages that may be without their PUBACK: as we like, and as the client can take [MQTT5 3.3.4-9].
+    fn window(&self) -> usize {
+        self.limits.inflight_outbound().min(self.peer.receive_maximum.into())
+    }
+
+    fn receive_disconnect<'p>(&mut self, disconnect: &Disconnect<'_>) -> Result<Event<'p>, Violation> {
+        let asked_s = disconnect.properties.session_expiry_interval_s().unwrap_or(0);
+        if self.session_expiry_s == 0 && asked_s > 0 {
+            return Err(Violation::SessionExpiryRaised);
+        }
+        if disconnect.reason == ReasonCode::DisconnectWithWill {
+            self.wants_will = true;
+        } else {
+            // [MQTT311 3.14.4-3] [MQTT5 3.14.4-3] The will is discarded.
+            self.will = None;
+        }
+        Ok(Event::Disconnect)
+    }
+
+    fn receive_publish<'p>(&mut self, publish: Publish<'p>) -> Result<Event<'p>, Violation> {
         if publish.qos == QoS::ExactlyOnce {
             return Err(Violation::QoS2Publish);
         }
@@ -250,8 +288,10 @@ impl<F> Session<F> {
         if bytes > bytes_max {
             return Err(Violation::PayloadTooLarge { bytes, bytes_max });
         }
-        let topic = publish.topic.ok_or(Violation::TopicAlias)?;
-        check_topic(&topic, &self.limits).map_err(Violation::Topic)?;
+        let aliases_max = self.limits.topic_aliases_max;
+        let topic = self.aliases.resolve(&publish, aliases_max);
+        let topic = topic.map_err(|unknown| Violation::TopicAlias { alias: unknown.0.get(), aliases_max })?;
+        check_topic(&topic.name(), &self.limits).map_err(Violation::Topic)?;
         Ok(Event::Publish { topic, publish })
     }
 
@@ -259,6 +299,9 @@ impl<F> Session<F> {
         let (filters, filters_max) = (subscribe.filters.len(), self.limits.filters_per_subscribe_max);
         if filters > filters_max {
             return Err(Violation::TooManyFilters { filters, filters_max });
+        }
+        if subscribe.properties.subscription_ids().next().is_some() {
+            return Err(Violation::SubscriptionIdentifier);
         }
         if self.limits.qos2_subscribe == QoS2Subscribe::Close
             && subscribe.filters.iter().any(|request| request.options.qos == QoS::ExactlyOnce)

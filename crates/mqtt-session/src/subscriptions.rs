@@ -3,16 +3,16 @@
 use crate::limits::Limits;
 use crate::topics::{TopicExcess, check_topic};
 use mqtt_wire::topic::SHARE_PREFIX;
-use mqtt_wire::{QoS, TopicFilter};
+use mqtt_wire::{QoS, ReasonCode, SubscriptionOptions, TopicFilter};
 use std::collections::BTreeMap;
 
 /// A subscription that stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscribed {
-    /// The QoS for the SUBACK; messages come with this QoS at most.
-    pub granted: QoS,
-    /// What the client had for the same filter before [MQTT311 3.8.4-3].
-    pub replaced: Option<QoS>,
+    /// As asked for, with the QoS for the SUBACK: messages come with this QoS at most.
+    pub granted: SubscriptionOptions,
+    /// The client had subscribed to the same filter before [MQTT311 3.8.4-3].
+    pub is_replaced: bool,
 }
 
 /// Why a filter is answered with 0x80 in the SUBACK. The connection stays.
@@ -32,38 +32,50 @@ pub enum FilterRefusal {
     Shared,
 }
 
+impl FilterRefusal {
+    /// What the SUBACK to a client of MQTT 5 says. [AWS mqtt5-reason-codes]
+    pub const fn reason_code(&self) -> ReasonCode {
+        match self {
+            Self::TooManySubscriptions { .. } => ReasonCode::QuotaExceeded,
+            Self::Topic(_) => ReasonCode::TopicFilterInvalid,
+            Self::Shared => ReasonCode::SharedSubscriptionsNotSupported,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct Subscriptions(BTreeMap<Box<str>, QoS>);
+pub(crate) struct Subscriptions(BTreeMap<Box<str>, SubscriptionOptions>);
 
 impl Subscriptions {
     pub(crate) fn subscribe(
         &mut self,
         filter: TopicFilter<'_>,
-        requested: QoS,
+        requested: SubscriptionOptions,
         limits: &Limits,
     ) -> Result<Subscribed, FilterRefusal> {
         if filter.starts_with(SHARE_PREFIX) {
             return Err(FilterRefusal::Shared);
         }
         check_topic(&filter, limits).map_err(FilterRefusal::Topic)?;
-        let granted = requested.min(QoS::AtLeastOnce);
+        let granted = SubscriptionOptions { qos: requested.qos.min(QoS::AtLeastOnce), ..requested };
         // [MQTT311 3.8.4-3] The same filter again replaces the subscription and takes no further place.
-        if let Some(qos) = self.0.get_mut(filter.as_str()) {
-            return Ok(Subscribed { granted, replaced: Some(std::mem::replace(qos, granted)) });
+        if let Some(present) = self.0.get_mut(filter.as_str()) {
+            *present = granted;
+            return Ok(Subscribed { granted, is_replaced: true });
         }
         if self.0.len() >= limits.subscriptions_max {
             return Err(FilterRefusal::TooManySubscriptions { subscriptions_max: limits.subscriptions_max });
         }
         self.0.insert(filter.as_str().into(), granted);
-        Ok(Subscribed { granted, replaced: None })
+        Ok(Subscribed { granted, is_replaced: false })
     }
 
     pub(crate) fn unsubscribe(&mut self, filter: &str) -> bool {
         self.0.remove(filter).is_some()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, QoS)> {
-        self.0.iter().map(|(filter, qos)| (filter.as_ref(), *qos))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, SubscriptionOptions)> {
+        self.0.iter().map(|(filter, options)| (filter.as_ref(), *options))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -74,6 +86,10 @@ impl Subscriptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at_most(qos: QoS) -> SubscriptionOptions {
+        SubscriptionOptions::at_most(qos)
+    }
 
     fn filter(text: &str) -> TopicFilter<'_> {
         TopicFilter::parse(text).unwrap()
@@ -86,17 +102,16 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         for number in 0..50 {
             let text = format!("t/{number}");
-            let subscribed = subscriptions.subscribe(filter(&text), QoS::AtMostOnce, &limits);
-            assert_eq!(subscribed, Ok(Subscribed { granted: QoS::AtMostOnce, replaced: None }));
+            let subscribed = subscriptions.subscribe(filter(&text), at_most(QoS::AtMostOnce), &limits);
+            assert_eq!(subscribed, Ok(Subscribed { granted: at_most(QoS::AtMostOnce), is_replaced: false }));
         }
         let refused = FilterRefusal::TooManySubscriptions { subscriptions_max: 50 };
-        assert_eq!(subscriptions.subscribe(filter("t/50"), QoS::AtMostOnce, &limits), Err(refused));
-        let again = subscriptions.subscribe(filter("t/7"), QoS::AtLeastOnce, &limits);
-        let replaced = Some(QoS::AtMostOnce);
-        assert_eq!(again, Ok(Subscribed { granted: QoS::AtLeastOnce, replaced }));
+        assert_eq!(subscriptions.subscribe(filter("t/50"), at_most(QoS::AtMostOnce), &limits), Err(refused));
+        let again = subscriptions.subscribe(filter("t/7"), at_most(QoS::AtLeastOnce), &limits);
+        assert_eq!(again, Ok(Subscribed { granted: at_most(QoS::AtLeastOnce), is_replaced: true }));
         assert!(subscriptions.unsubscribe("t/7"));
         assert!(!subscriptions.unsubscribe("t/7"));
-        assert!(subscriptions.subscribe(filter("t/50"), QoS::AtMostOnce, &limits).is_ok());
+        assert!(subscriptions.subscribe(filter("t/50"), at_most(QoS::AtMostOnce), &limits).is_ok());
         assert_eq!(subscriptions.len(), 50);
     }
 
@@ -104,7 +119,7 @@ mod tests {
     fn filters_obey_the_limits_of_topics() {
         let mut subscriptions = Subscriptions::default();
         let mut subscribe =
-            |text: &str| subscriptions.subscribe(filter(text), QoS::AtMostOnce, &Limits::aws());
+            |text: &str| subscriptions.subscribe(filter(text), at_most(QoS::AtMostOnce), &Limits::aws());
         let excess = TopicExcess::Bytes { bytes: 257, bytes_max: 256 };
         assert_eq!(subscribe(&"x".repeat(257)), Err(FilterRefusal::Topic(excess)));
         let excess = TopicExcess::Slashes { slashes: 8, slashes_max: 7 };

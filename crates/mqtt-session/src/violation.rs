@@ -2,9 +2,10 @@
 
 use crate::disconnect::DisconnectReason;
 use crate::topics::TopicExcess;
-use mqtt_wire::PacketKind;
+use mqtt_wire::{PacketKind, ReasonCode};
 
-/// Why the connection must be closed. MQTT 3.1.1 has no packet to say so: the reason goes to the log.
+/// Why the connection must be closed. MQTT 3.1.1 has no packet to say so: there the reason goes to the
+/// log alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// [MQTT311 3.1.0-2]
@@ -36,9 +37,23 @@ pub enum Violation {
         /// The limit.
         bytes_max: usize,
     },
-    /// A PUBLISH with a topic alias in place of its topic; no client has been allowed one.
-    #[error("the client published to a topic alias, which is not supported")]
-    TopicAlias,
+    /// A topic alias above [`Limits::topic_aliases_max`](crate::Limits::topic_aliases_max), or one that no message has
+    /// set [MQTT5 3.3.2-9].
+    #[error(
+        "the client published to topic alias {alias}, which it has not set, or which is above {aliases_max}"
+    )]
+    TopicAlias {
+        /// The alias.
+        alias: u16,
+        /// The limit.
+        aliases_max: u16,
+    },
+    /// Subscription identifiers are not offered, as on AWS.
+    #[error("the client subscribed with a subscription identifier, which is not supported")]
+    SubscriptionIdentifier,
+    /// A DISCONNECT that asks for a session which CONNECT did not ask for [MQTT5 3.14.2.2.2].
+    #[error("the client asked in DISCONNECT to keep a session, and in CONNECT for none")]
+    SessionExpiryRaised,
     /// Authentication in steps is not offered.
     #[error("the client sent AUTH, which is not supported")]
     Auth,
@@ -76,6 +91,24 @@ impl Violation {
             Self::KeepAliveTimeout { .. } => DisconnectReason::MqttKeepAliveTimeout,
             Self::ReadPastInflight { .. } => DisconnectReason::ServerError,
             _ => DisconnectReason::ClientError,
+        }
+    }
+
+    /// What the DISCONNECT to a client of MQTT 5 says. [AWS mqtt5-reason-codes]
+    pub const fn reason_code(&self) -> ReasonCode {
+        match self {
+            Self::SecondConnect
+            | Self::ServerPacket { .. }
+            | Self::QoS2Packet { .. }
+            | Self::Auth
+            | Self::SessionExpiryRaised => ReasonCode::ProtocolError,
+            Self::QoS2Publish | Self::QoS2Subscribe => ReasonCode::QoSNotSupported,
+            Self::PayloadTooLarge { .. } | Self::TooManyFilters { .. } => ReasonCode::QuotaExceeded,
+            Self::TopicAlias { .. } => ReasonCode::TopicAliasInvalid,
+            Self::SubscriptionIdentifier => ReasonCode::SubscriptionIdentifiersNotSupported,
+            Self::Topic(_) => ReasonCode::TopicNameInvalid,
+            Self::KeepAliveTimeout { .. } => ReasonCode::KeepAliveTimeout,
+            Self::ReadPastInflight { .. } => ReasonCode::UnspecifiedError,
         }
     }
 }

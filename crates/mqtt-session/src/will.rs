@@ -1,5 +1,7 @@
 //! The message that is published for a client that is gone.
 
+use crate::attached::Attached;
+use crate::limits::Limits;
 use mqtt_wire::{QoS, TopicName};
 
 /// A will that outlives its CONNECT.
@@ -12,15 +14,18 @@ pub struct Will {
     pub qos: QoS,
     /// Whether it becomes the topic's retained message.
     pub retain: bool,
+    /// MQTT 5: what is published with it.
+    pub attached: Attached,
 }
 
 impl Will {
-    pub(crate) fn new(will: &mqtt_wire::Will<'_>) -> Self {
+    pub(crate) fn new(will: &mqtt_wire::Will<'_>, limits: &Limits) -> Self {
         Self {
             topic: will.topic.as_str().into(),
             payload: will.payload.into(),
             qos: will.qos,
             retain: will.retain,
+            attached: Attached::of(&will.properties, limits),
         }
     }
 

@@ -205,7 +205,8 @@ impl Model {
             },
             Step::Commit(positions) => {
                 self.committed = (self.committed + positions).min(self.position);
-                for id in self.session.acks_ready(self.committed) {
+                for (id, reason) in self.session.acks_ready(self.committed) {
+                    prop_assert_eq!(reason, ReasonCode::Success);
                     prop_assert_eq!(self.owed.pop_front(), Some(id), "in receive order");
                 }
             }
@@ -230,13 +231,13 @@ impl Model {
                 prop_assert!(publish.payload.len() <= 16 && publish.qos != QoS::ExactlyOnce);
                 if let Some(id) = publish.packet_id {
                     self.position += 1;
-                    self.session.expect_ack(id, Some(self.position));
+                    self.session.expect_ack(id, ReasonCode::Success, Some(self.position));
                     self.owed.push_back(id);
                 }
             }
             Ok(Event::Subscribe(subscribe)) => {
                 for request in subscribe.filters.iter() {
-                    let granted = self.session.subscribe(request.filter, request.options.qos);
+                    let granted = self.session.subscribe(request.filter, request.options);
                     prop_assert!(
                         granted.is_ok()
                             || !request.filter.starts_with("a")

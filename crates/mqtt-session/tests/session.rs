@@ -2,14 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "the packets of these tests are valid by construction")]
 
 use mqtt_session::{
-    BasicIngest, ClientId, Delivery, DisconnectReason, DropReason, Event, Limits, Note, Outgoing, Session,
-    TopicExcess, Violation, basic_ingest,
+    BasicIngest, CONNACK_PROPERTIES_BYTES_MAX, ClientId, Delivery, DisconnectReason, DropReason, Event,
+    Limits, Note, Outgoing, Session, Topic, TopicExcess, Violation, basic_ingest,
 };
 use mqtt_wire::{
     Ack, Auth, Connect, Disconnect, FilterRequest, Packet, PacketId, PacketKind, Properties,
-    ProtocolVersion::V311, Publish, QoS, ReasonCode, ReasonCodes, Subscribe, SubscribeFilters,
-    SubscriptionOptions, TopicFilter, TopicName, UnsubAck, Will,
+    PropertiesWriter, Property,
+    ProtocolVersion::{V5, V311},
+    Publish, QoS, ReasonCode, ReasonCodes, Subscribe, SubscribeFilters, SubscriptionId, SubscriptionOptions,
+    TopicFilter, TopicName, UnsubAck, Will,
 };
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,10 +67,18 @@ fn id(number: u16) -> PacketId {
     PacketId::new(number).unwrap()
 }
 
+fn success(number: u16) -> (PacketId, ReasonCode) {
+    (id(number), ReasonCode::Success)
+}
+
 fn publish(qos: QoS, topic: &'static str, payload: &'static [u8]) -> Publish<'static> {
     let packet_id = (qos != QoS::AtMostOnce).then_some(PacketId::FIRST);
     let (topic, properties) = (Some(TopicName::parse(topic).unwrap()), Properties::NONE);
     Publish { dup: false, qos, retain: false, topic, packet_id, properties, payload }
+}
+
+fn at_most(qos: QoS) -> SubscriptionOptions {
+    SubscriptionOptions::at_most(qos)
 }
 
 fn with_subscribe<T>(filters: usize, qos: QoS, look: impl FnOnce(Packet<'_>) -> T) -> T {
@@ -83,15 +94,16 @@ fn the_posts_device_lives_on_its_publishes() {
     let now = Instant::now();
     let (session, accepted) = Session::accept(&connect(10_000), &Arc::new(Limits::aws()), now).unwrap();
     assert_eq!((accepted.client_id, accepted.keep_alive_s, accepted.note), (ClientId::Given, 1_200, None));
-    let mut out = [0; 4];
-    assert_eq!(Packet::ConnAck(accepted.connack).encode(V311, &mut out), Ok(4));
+    let (mut out, mut room) = ([0; 4], [0; CONNACK_PROPERTIES_BYTES_MAX]);
+    let connack = accepted.connack(session.peer(), session.limits(), None, &mut room);
+    assert_eq!(Packet::ConnAck(connack).encode(V311, &mut out), Ok(4));
     assert_eq!(out, [0x20, 2, 0, 0]);
 
     let mut client = Client { session, now };
     let message = publish(QoS::AtMostOnce, "$aws/rules/telemetry/pico_w_simple", b"{\"temp\": 27.512}");
     for _ in 0..2_000 {
         assert_eq!(client.pass(2.0), None);
-        let event = Event::Publish { topic: message.topic.unwrap(), publish: message };
+        let event = Event::Publish { topic: Topic::Named(message.topic.unwrap()), publish: message };
         assert_eq!(client.receive(Packet::Publish(message)), Ok(event));
     }
     let ingest = BasicIngest { rule: "telemetry", topic: "pico_w_simple" };
@@ -122,7 +134,6 @@ fn persistent_sessions_are_accepted_with_a_note() {
     let persistent = Connect { clean_start: false, ..connect(60) };
     let accepted = Session::<()>::accept(&persistent, &Arc::new(Limits::aws()), Instant::now()).unwrap().1;
     assert_eq!(accepted.note, Some(Note::NoPersistentSession));
-    assert!(!accepted.connack.session_present);
 }
 
 #[test]
@@ -133,13 +144,14 @@ fn pubacks_leave_in_receive_order_once_the_journal_holds_their_messages() {
         let message = Publish { packet_id: Some(id(number)), ..publish(QoS::AtLeastOnce, "a", b"") };
         assert!(matches!(client.receive(Packet::Publish(message)), Ok(Event::Publish { .. })));
         // The second one left nothing in the journal and still waits its turn.
-        client.session.expect_ack(id(number), (number != 2).then_some(next_position));
+        let after = (number != 2).then_some(next_position);
+        client.session.expect_ack(id(number), ReasonCode::Success, after);
         next_position += 100;
     }
     assert_eq!(client.session.waits_for(), Some(100));
     assert!(client.session.acks_ready(99).next().is_none());
-    assert!(client.session.acks_ready(100).eq([id(1), id(2)]));
-    assert!(client.session.acks_ready(300).eq([id(3)]));
+    assert!(client.session.acks_ready(100).eq([success(1), success(2)]));
+    assert!(client.session.acks_ready(300).eq([success(3)]));
     assert_eq!(client.session.waits_for(), None);
 }
 
@@ -150,7 +162,7 @@ fn reading_stops_while_a_hundred_pubacks_are_owed_and_the_client_is_not_blamed()
         assert!(client.session.wants_read());
         let message = Publish { packet_id: Some(id(number)), ..publish(QoS::AtLeastOnce, "a", b"") };
         assert!(client.receive(Packet::Publish(message)).is_ok());
-        client.session.expect_ack(id(number), Some(7));
+        client.session.expect_ack(id(number), ReasonCode::Success, Some(7));
     }
     assert!(!client.session.wants_read());
     assert_eq!(client.pass(1_000.0), None, "the silence is ours");
@@ -210,7 +222,10 @@ fn violations_of_the_protocol_are_client_errors() {
     let (properties, codes) = (Properties::NONE, ReasonCodes::NONE);
     let unsuback = UnsubAck { packet_id: id(1), properties, codes };
     let auth = Auth { reason: ReasonCode::ReAuthenticate, properties };
-    let unnamed = Publish { topic: None, ..publish(QoS::AtMostOnce, "a", b"") };
+    let mut out = [0; 8];
+    let mut alias = PropertiesWriter::new(&mut out);
+    alias.push(Property::TopicAlias(NonZeroU16::MIN)).unwrap();
+    let unnamed = Publish { topic: None, properties: alias.finish(), ..publish(QoS::AtMostOnce, "a", b"") };
     let rows = [
         (Packet::Connect(connect(60)), Violation::SecondConnect),
         (Packet::PingResp, Violation::ServerPacket { kind: PacketKind::PingResp }),
@@ -218,7 +233,7 @@ fn violations_of_the_protocol_are_client_errors() {
         (Packet::PubRec(Ack::success(id(1))), Violation::QoS2Packet { kind: PacketKind::PubRec }),
         (Packet::PubRel(Ack::success(id(1))), Violation::QoS2Packet { kind: PacketKind::PubRel }),
         (Packet::Auth(auth), Violation::Auth),
-        (Packet::Publish(unnamed), Violation::TopicAlias),
+        (Packet::Publish(unnamed), Violation::TopicAlias { alias: 1, aliases_max: 8 }),
         (Packet::Publish(publish(QoS::ExactlyOnce, "a", b"")), Violation::QoS2Publish),
     ];
     for (packet, violation) in rows {
@@ -259,18 +274,115 @@ fn subscribes_beyond_the_limits_end_the_connection() {
     assert_eq!(receive(Limits::aws(), 1, QoS::ExactlyOnce), Err(Violation::QoS2Subscribe));
     assert_eq!(receive(Limits::relaxed(), 9, QoS::ExactlyOnce), Ok(()));
     let mut relaxed = Client::connect(&connect(60), Limits::relaxed());
-    let subscribed = relaxed.session.subscribe(TopicFilter::parse("a").unwrap(), QoS::ExactlyOnce);
-    assert_eq!(subscribed.map(|subscribed| subscribed.granted), Ok(QoS::AtLeastOnce));
+    let subscribed = relaxed.session.subscribe(TopicFilter::parse("a").unwrap(), at_most(QoS::ExactlyOnce));
+    assert_eq!(subscribed.map(|subscribed| subscribed.granted), Ok(at_most(QoS::AtLeastOnce)));
 }
 
 #[test]
 fn subscriptions_are_listed_until_they_end() {
     let mut client = Client::plain();
     let (a, b) = (TopicFilter::parse("a/#").unwrap(), TopicFilter::parse("b").unwrap());
-    assert!(client.session.subscribe(b, QoS::AtMostOnce).is_ok());
-    assert!(client.session.subscribe(a, QoS::AtLeastOnce).is_ok());
-    assert!(client.session.subscriptions().eq([("a/#", QoS::AtLeastOnce), ("b", QoS::AtMostOnce)]));
+    assert!(client.session.subscribe(b, at_most(QoS::AtMostOnce)).is_ok());
+    assert!(client.session.subscribe(a, at_most(QoS::AtLeastOnce)).is_ok());
+    let expected = [("a/#", at_most(QoS::AtLeastOnce)), ("b", at_most(QoS::AtMostOnce))];
+    assert!(client.session.subscriptions().eq(expected));
     assert!(client.session.unsubscribe(a));
     assert!(!client.session.unsubscribe(a));
     assert_eq!(client.session.subscriptions_len(), 1);
+}
+
+/// Calls back with the CONNECT of a client of MQTT 5 with these properties.
+fn with_connect5<T>(properties: &[Property<'_>], look: impl FnOnce(Connect<'_>) -> T) -> T {
+    let mut out = [0; 64];
+    let mut writer = PropertiesWriter::new(&mut out);
+    properties.iter().for_each(|property| writer.push(*property).unwrap());
+    look(Connect { version: V5, properties: writer.finish(), ..connect(60) })
+}
+
+fn disconnect(reason: ReasonCode, properties: Properties<'_>) -> Packet<'_> {
+    Packet::Disconnect(Disconnect { reason, properties })
+}
+
+/// [AWS mqtt5-connack]
+#[test]
+fn a_client_of_mqtt_5_is_told_what_it_gets() {
+    let limits = Arc::new(Limits::aws());
+    with_connect5(&[Property::SessionExpiryIntervalS(9)], |connect| {
+        let connect = Connect { client_id: "", clean_start: false, ..connect };
+        let (session, accepted) = Session::<()>::accept(&connect, &limits, Instant::now()).unwrap();
+        assert_eq!((accepted.client_id, accepted.wants_persistence), (ClientId::Assign, true));
+        let mut room = [0; CONNACK_PROPERTIES_BYTES_MAX];
+        let connack = accepted.connack(session.peer(), &limits, Some("given"), &mut room);
+        let offered = connack.properties;
+        assert_eq!(
+            offered.session_expiry_interval_s(),
+            Some(0),
+            "the session does not outlive the connection yet"
+        );
+        assert_eq!(offered.receive_maximum().map(NonZeroU16::get), Some(100));
+        assert_eq!((offered.maximum_qos(), offered.retain_available()), (QoS::AtLeastOnce, true));
+        assert_eq!(offered.maximum_packet_size().map(std::num::NonZeroU32::get), Some(149_504));
+        assert_eq!((offered.topic_alias_maximum(), offered.server_keep_alive_s()), (Some(8), Some(60)));
+        assert_eq!(offered.assigned_client_id(), Some("given"));
+        assert!(!offered.subscription_identifier_available() && offered.wildcard_subscription_available());
+        let mut out = [0; 256];
+        assert!(Packet::ConnAck(connack).encode(V5, &mut out).is_ok());
+    });
+}
+
+/// [MQTT5 3.3.4-9]
+#[test]
+fn no_more_is_in_flight_than_the_client_can_take() {
+    let maximum = Property::ReceiveMaximum(NonZeroU16::new(2).unwrap());
+    let mut client = with_connect5(&[maximum], |connect| Client::connect(&connect, Limits::aws()));
+    let mut deliver = || client.session.deliver(QoS::AtLeastOnce, "m", 1);
+    assert!(matches!(deliver(), Delivery::Send(_)) && matches!(deliver(), Delivery::Send(_)));
+    assert_eq!(deliver(), Delivery::Queued);
+    assert!(client.receive(Packet::PubAck(Ack::success(id(1)))).is_ok());
+    assert!(client.session.next_delivery().is_some() && client.session.next_delivery().is_none());
+}
+
+/// [MQTT5 3.14.2.1] [MQTT5 3.14.2.2.2]
+#[test]
+fn a_client_of_mqtt_5_may_leave_and_want_its_will() {
+    let left = |reason: ReasonCode| {
+        let mut client = with_connect5(&[], |connect| {
+            let will = connect_with_will().will;
+            Client::connect(&Connect { will, ..connect }, Limits::aws())
+        });
+        assert_eq!(client.receive(disconnect(reason, Properties::NONE)), Ok(Event::Disconnect));
+        client.session.take_will(DisconnectReason::ClientInitiatedDisconnect)
+    };
+    assert_eq!(left(ReasonCode::Success), None);
+    assert!(left(ReasonCode::DisconnectWithWill).is_some());
+
+    let mut out = [0; 8];
+    let mut writer = PropertiesWriter::new(&mut out);
+    writer.push(Property::SessionExpiryIntervalS(1)).unwrap();
+    let raised = disconnect(ReasonCode::Success, writer.finish());
+    let mut client = with_connect5(&[], |connect| Client::connect(&connect, Limits::aws()));
+    let violation = client.receive(raised).unwrap_err();
+    assert_eq!(
+        (violation, violation.reason_code()),
+        (Violation::SessionExpiryRaised, ReasonCode::ProtocolError)
+    );
+}
+
+#[test]
+fn what_mqtt_5_has_and_aws_has_not_is_refused_by_its_reason() {
+    let mut out = [0; 16];
+    let mut writer = PropertiesWriter::new(&mut out);
+    writer.push(Property::SubscriptionIdentifier(SubscriptionId::new(7).unwrap())).unwrap();
+    let requests =
+        [FilterRequest { filter: TopicFilter::parse("a").unwrap(), options: at_most(QoS::AtMostOnce) }];
+    let filters = SubscribeFilters::from_slice(&requests);
+    let subscribe = Subscribe { packet_id: PacketId::FIRST, properties: writer.finish(), filters };
+    let mut client = with_connect5(&[], |connect| Client::connect(&connect, Limits::aws()));
+    let violation = client.receive(Packet::Subscribe(subscribe)).unwrap_err();
+    assert_eq!(violation.reason_code(), ReasonCode::SubscriptionIdentifiersNotSupported);
+
+    let refused = with_connect5(&[Property::AuthenticationMethod("m")], |connect| {
+        Session::<()>::accept(&connect, &Arc::new(Limits::aws()), Instant::now()).map(|_| ()).unwrap_err()
+    });
+    assert_eq!(refused.answer(V5), Some(ReasonCode::BadAuthenticationMethod));
 }

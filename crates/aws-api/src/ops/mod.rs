@@ -8,9 +8,11 @@ mod logs_events;
 mod logs_groups;
 mod logs_streams;
 mod logs_tags;
+mod mqtt5;
 mod policies;
 mod principals;
 mod publish;
+mod retained;
 mod rules;
 mod shadows;
 mod sts;
@@ -129,6 +131,8 @@ served! {
         DeleteThingShadow => shadows::delete_thing_shadow,
         ListNamedShadowsForThing => shadows::list_named_shadows_for_thing,
         Publish => publish::publish,
+        GetRetainedMessage => retained::get_retained_message,
+        ListRetainedMessages => retained::list_retained_messages,
     }
     Logs {
         CreateLogGroup => logs_groups::create_log_group,

@@ -3,15 +3,19 @@
 use aws_model::shapes::iot_data::PublishRequest;
 use broker::{Publish, PublishError, Source};
 use mqtt_session::{Limits, check_topic};
-use mqtt_wire::QoS;
+use mqtt_wire::properties::Carrier;
+use mqtt_wire::{PacketKind, Properties, QoS};
 use serde_json::json;
 
+use super::mqtt5;
 use crate::dispatch::Call;
 use crate::error::ApiError;
 use crate::reply::Reply;
 
 pub(super) async fn publish(call: &Call, input: PublishRequest) -> Result<Reply, ApiError> {
     check_limits(&call.parts().limits, &input.topic, &call.body)?;
+    let mut room = Vec::new();
+    let properties = mqtt5::properties(&input, &mut room)?.as_bytes().to_vec();
     let topic = input.topic;
     let payload = call.body.clone();
     // The model has bounded it to 0 and 1.
@@ -29,7 +33,16 @@ pub(super) async fn publish(call: &Call, input: PublishRequest) -> Result<Reply,
                 source_ip,
                 trace_id: Some(&trace_id),
             };
-            parts.broker.publish(&Publish { topic: &topic, payload: &payload, qos, retain, source })
+            let properties = Properties::parse(&properties, Carrier::Packet(PacketKind::Publish));
+            let properties = properties.expect("a block that was just made");
+            parts.broker.publish(&Publish {
+                topic: &topic,
+                payload: &payload,
+                qos,
+                retain,
+                properties,
+                source,
+            })
         })
         .await?;
     published.await?;

@@ -14,7 +14,7 @@ use pki::{Authority, ServerNames};
 use registry::{Identity, Registry};
 use rules::Rules;
 use serde_json::Value;
-use services::Shadows;
+use services::{Retained, RetainedLimits, Shadows};
 use store::{Store, StoreOptions};
 use tokio::sync::oneshot;
 
@@ -41,11 +41,13 @@ impl Server {
         let registry = Arc::new(Registry::load(&store, identity).unwrap());
         let rules = Arc::new(Rules::load(&store, Arc::clone(&logs), "000000000000", Limits::aws()).unwrap());
         let shadows = Arc::new(Shadows::load(&store).unwrap());
+        let retained = Arc::new(Retained::load(&store, RetainedLimits::default()).unwrap());
         let names = ServerNames::new(["localhost".to_owned()]).unwrap();
         let authority = Arc::new(Authority::in_memory(&names, SystemTime::now()).unwrap());
         let broker = broker::Parts {
             registry: Arc::clone(&registry),
             rules: Arc::clone(&rules),
+            retained: Arc::clone(&retained),
             store: store.clone(),
             identities: authority.server_identities(),
         };
@@ -61,6 +63,7 @@ impl Server {
             rules,
             logs,
             shadows,
+            retained,
             broker,
             authority,
             store,

@@ -1,74 +1,52 @@
 //! A message to its receivers: the sessions of this loop, and the other loops.
 
 use super::EventLoop;
+use super::frames::{View, with_packet};
 use super::lifecycle::Farewell;
-use crate::message::Message;
-use crate::publication::Incoming;
+use crate::message::{Due, Message};
+use crate::publication::{Incoming, now_ms};
 use crate::router::Found;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
-use mqtt_wire::ProtocolVersion::V311;
-use mqtt_wire::{Packet, PacketId, Properties, Publish, QoS, TopicName};
+use mqtt_wire::{QoS, SubscriptionOptions, TopicFilter, TopicName};
 use rules::Rule;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Larger scratch memory is given back after a message.
-const FRAME_KEPT_BYTES_MAX: usize = 64 * 1024;
-
-/// One message's PUBLISH packet, encoded once per QoS however many receivers it has.
-#[derive(Debug, Default)]
-pub(super) struct Frames {
-    at_most_once: Vec<u8>,
-    at_least_once: Vec<u8>,
-}
-
-impl Frames {
-    fn clear(&mut self) {
-        for frame in [&mut self.at_most_once, &mut self.at_least_once] {
-            frame.clear();
-            frame.shrink_to(FRAME_KEPT_BYTES_MAX);
-        }
-    }
-
-    /// The packet for a QoS, and where its packet identifier goes.
-    fn of(&mut self, topic: TopicName<'_>, payload: &[u8], qos: QoS) -> (&[u8], usize) {
-        let frame = if qos == QoS::AtMostOnce { &mut self.at_most_once } else { &mut self.at_least_once };
-        if frame.is_empty() {
-            let packet = publish(topic, payload, (qos != QoS::AtMostOnce).then_some(PacketId::FIRST));
-            frame.resize(packet.encoded_len(V311), 0);
-            packet.encode(V311, frame).expect("a packet of ours encodes into its own length");
-        }
-        (frame, frame.len().saturating_sub(payload.len() + 2))
-    }
-}
-
-/// [MQTT311 3.3.1-9] RETAIN is 0 on what goes to those who have subscribed already; DUP on what is sent first.
-fn publish<'a>(topic: TopicName<'a>, payload: &'a [u8], packet_id: Option<PacketId>) -> Packet<'a> {
-    let qos = if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-    let (topic, properties) = (Some(topic), Properties::NONE);
-    Packet::Publish(Publish { dup: false, qos, retain: false, topic, packet_id, properties, payload })
+/// A session that gets the message of the moment, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Receiver {
+    key: Key,
+    /// The highest QoS of its subscriptions that match.
+    qos: QoS,
+    /// One of them wants the retain flag as it was published [MQTT5 3.8.3.1].
+    retain_as_published: bool,
 }
 
 impl EventLoop {
-    /// Lists this loop's receivers of a topic, each once with its highest QoS, and gives the rules that match.
+    /// Lists this loop's receivers of a topic, each once, and gives the rules that match.
     ///
-    /// [MQTT311 3.3.5-1] A client with overlapping subscriptions gets one copy with the highest of their QoS.
-    pub(super) fn find_receivers(&mut self, topic: &str) -> Vec<Arc<Rule>> {
+    /// [MQTT311 3.3.5-1] [MQTT5 3.3.4-2] A client with overlapping subscriptions gets one copy with the highest of
+    /// their QoS. `from` is the client that publishes, if it is this loop's.
+    pub(super) fn find_receivers(&mut self, topic: &str, from: Option<Key>) -> Vec<Arc<Rule>> {
         self.message_number += 1;
         self.receivers.clear();
         let mut rules = Vec::new();
         let Self { router, connections, receivers, message_number, .. } = self;
         router.find(topic, |found| match found {
             Found::Rule(rule) => rules.push(Arc::clone(rule)),
-            Found::Session(key, qos) => {
+            // [MQTT5 3.8.3-3]
+            Found::Session(key, options) if options.no_local && from == Some(key) => {}
+            Found::Session(key, SubscriptionOptions { qos, retain_as_published, .. }) => {
                 let Some(connection) = connections.get_mut(key) else { return };
                 let (number, place) = connection.matched;
                 if number == *message_number {
-                    receivers[place].1 = receivers[place].1.max(qos);
+                    let receiver = &mut receivers[place];
+                    receiver.qos = receiver.qos.max(qos);
+                    receiver.retain_as_published |= retain_as_published;
                 } else if !connection.is_closing {
                     connection.matched = (*message_number, receivers.len());
-                    receivers.push((key, qos));
+                    receivers.push(Receiver { key, qos, retain_as_published });
                 }
             }
         });
@@ -77,34 +55,35 @@ impl EventLoop {
 
     /// A message that another loop's client, or the API, has published: rules have run there.
     pub(super) fn deliver_from_elsewhere(&mut self, message: &Arc<Message>) {
-        self.find_receivers(&message.topic());
-        self.deliver(message.topic(), &message.payload, message.qos, Some(message));
+        self.find_receivers(&message.topic(), None);
+        self.deliver(&View::of(message), Some(message));
     }
 
     pub(super) fn deliver_to_receivers(&mut self, incoming: &Incoming<'_>) {
-        self.deliver(incoming.topic, incoming.payload, incoming.qos, None);
+        self.deliver(&View::of_incoming(incoming, self.now), None);
     }
 
     /// Gives a message to everybody on the list of receivers.
-    fn deliver(&mut self, topic: TopicName<'_>, payload: &[u8], qos: QoS, shared: Option<&Arc<Message>>) {
+    fn deliver(&mut self, view: &View<'_>, shared: Option<&Arc<Message>>) {
         let receivers = std::mem::take(&mut self.receivers);
         let mut message = shared.map(Arc::clone);
-        for &(key, granted) in &receivers {
+        for Receiver { key, qos, retain_as_published } in &receivers {
+            let retain = view.retain && *retain_as_published;
             // [MQTT311 3.8.4-6] The lower of the two.
-            if qos.min(granted) == QoS::AtMostOnce {
-                self.deliver_at_most_once(key, topic, payload);
+            if view.qos.min(*qos) == QoS::AtMostOnce {
+                self.deliver_at_most_once(*key, view, retain);
             } else {
                 // It may have to outlive its packet in the receiver's session.
-                let message = message.get_or_insert_with(|| Message::new(topic, payload, qos));
-                self.deliver_at_least_once(key, message);
+                let message = message.get_or_insert_with(|| view.to_message());
+                self.deliver_at_least_once(*key, view, message, retain);
             }
         }
         self.frames.clear();
         self.receivers = receivers;
     }
 
-    fn deliver_at_most_once(&mut self, key: Key, topic: TopicName<'_>, payload: &[u8]) {
-        if !self.may_receive(key, &topic) {
+    fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
+        if !self.may_receive(key, &view.topic) {
             return;
         }
         self.make_room(key);
@@ -113,27 +92,36 @@ impl EventLoop {
             self.me().counters.dropped_slow.increment();
             return self.tell_slow(key, "its socket is full; QoS 0 messages for it are dropped");
         }
-        let (frame, _) = self.frames.of(topic, payload, QoS::AtMostOnce);
-        connection.outbox.push_frame(frame, None, &mut self.pool);
+        let peer = connection.session.peer();
+        let (frame, _) = self.frames.of(view, peer.version, QoS::AtMostOnce, self.now);
+        if !peer.takes(frame.len()) {
+            return self.me().counters.dropped_too_large.increment();
+        }
+        connection.outbox.push_frame(frame, retain, None, &mut self.pool);
         self.sent(key);
     }
 
-    fn deliver_at_least_once(&mut self, key: Key, message: &Arc<Message>) {
-        if !self.may_receive(key, &message.topic()) {
+    fn deliver_at_least_once(&mut self, key: Key, view: &View<'_>, message: &Arc<Message>, retain: bool) {
+        if !self.may_receive(key, &view.topic) {
             return;
         }
         self.make_room(key);
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let (frame, bytes) = (Arc::clone(message), message.bytes_len());
+        let peer = *connection.session.peer();
+        let (frame, at) = self.frames.of(view, peer.version, QoS::AtLeastOnce, self.now);
+        if !peer.takes(frame.len()) {
+            return self.me().counters.dropped_too_large.increment();
+        }
+        let (due, bytes) = (Due { message: Arc::clone(message), retain }, message.bytes_len());
         let delivery = if connection.outbox.is_full() {
-            connection.session.hold(frame, bytes)
+            connection.session.hold(due, bytes)
         } else {
-            connection.session.deliver(QoS::AtLeastOnce, frame, bytes)
+            connection.session.deliver(QoS::AtLeastOnce, due, bytes)
         };
         match delivery {
-            Delivery::Send(Outgoing { packet_id, frame: message }) => {
-                let (frame, at) = self.frames.of(message.topic(), &message.payload, QoS::AtLeastOnce);
-                connection.outbox.push_frame(frame, packet_id.map(|id| (at, id)), &mut self.pool);
+            Delivery::Send(Outgoing { packet_id, .. }) => {
+                let packet_id = packet_id.map(|id| (at, id));
+                connection.outbox.push_frame(frame, retain, packet_id, &mut self.pool);
                 self.sent(key);
             }
             Delivery::Queued => {}
@@ -141,6 +129,37 @@ impl EventLoop {
                 self.me().counters.dropped_slow.increment();
                 self.tell_slow(key, &reason.to_string());
             }
+        }
+    }
+
+    /// Replays what is retained for a filter that has just been subscribed.
+    ///
+    /// [AWS mqtt retain] Only the message of exactly that topic; by the standard those of all topics that match.
+    pub(super) fn replay_retained(&mut self, key: Key, filter: TopicFilter<'_>, granted: QoS) {
+        let now_ms = now_ms();
+        let limits = &self.shared.limits;
+        let retained = if !filter.has_wildcard() {
+            Vec::from_iter(self.shared.retained.get(&filter, now_ms))
+        } else if limits.retained_on_wildcards {
+            let literal =
+                filter.find(['+', '#']).map_or(filter.as_str(), |wildcard| &filter.as_str()[..wildcard]);
+            // `a/#` matches `a` too, where the standard's rules hold.
+            let prefix = literal.strip_suffix('/').unwrap_or(literal);
+            let matches = |topic: &str| {
+                TopicName::parse(topic).is_ok_and(|topic| filter.matches(topic, limits.match_rules))
+            };
+            self.shared.retained.matching(prefix, now_ms, matches)
+        } else {
+            return;
+        };
+        for message in retained.iter().filter_map(|kept| Message::of_retained(kept, granted, now_ms)) {
+            let view = View::of(&message);
+            if message.qos == QoS::AtMostOnce {
+                self.deliver_at_most_once(key, &view, true);
+            } else {
+                self.deliver_at_least_once(key, &view, &message, true);
+            }
+            self.frames.clear();
         }
     }
 
@@ -163,17 +182,31 @@ impl EventLoop {
             if connection.outbox.is_full() || connection.is_closing {
                 return;
             }
-            let Some(Outgoing { packet_id, frame: message }) = connection.session.next_delivery() else {
+            let Some(Outgoing { packet_id, frame: due }) = connection.session.next_delivery() else {
                 return;
             };
-            // Its policies may have changed since it was queued.
-            if self.may_receive(key, &message.topic()) {
-                let packet = publish(message.topic(), &message.payload, packet_id);
-                self.send(key, &packet);
-                self.me().counters.publishes_out.increment();
-            } else if let Some(packet_id) = packet_id
-                && let Some(connection) = self.connections.get_mut(key)
-            {
+            let peer = *connection.session.peer();
+            // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too.
+            let is_wanted = !due.message.is_expired(self.now) && self.may_receive(key, &due.message.topic());
+            let Some(connection) = self.connections.get_mut(key) else { return };
+            let sent = is_wanted
+                && with_packet(
+                    &View::of(&due.message),
+                    peer.version,
+                    packet_id,
+                    due.retain,
+                    self.now,
+                    |packet| {
+                        let fits = peer.takes(packet.encoded_len(peer.version));
+                        if fits {
+                            connection.outbox.push(packet, peer.version, &mut self.pool);
+                        }
+                        fits
+                    },
+                );
+            if sent {
+                self.sent(key);
+            } else if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
             }
         }
@@ -205,8 +238,12 @@ impl EventLoop {
     /// Puts a message on the list for the other loops, if they have subscribers at all.
     pub(super) fn forward(&mut self, incoming: &Incoming<'_>) {
         let others = self.shared.peers.iter().enumerate().filter(|(index, _)| *index != self.index);
-        if others.into_iter().any(|(_, peer)| peer.subscriptions.load(Ordering::Acquire) > 0) {
-            self.outgoing.push(Message::new(incoming.topic, incoming.payload, incoming.qos));
+        // One to be retained goes to all: `Peer::post` looks again when it can be found, so that who subscribes meanwhile
+        // gets it either way.
+        if incoming.retain
+            || others.into_iter().any(|(_, peer)| peer.subscriptions.load(Ordering::Acquire) > 0)
+        {
+            self.outgoing.push(View::of_incoming(incoming, self.now).to_message());
         }
     }
 

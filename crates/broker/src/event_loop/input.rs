@@ -2,14 +2,17 @@
 
 use super::EventLoop;
 use super::lifecycle::Farewell;
+use crate::authorize::Denied;
 use crate::connection::READS_PER_TURN_MAX;
 use crate::router::FILTER_LEVELS_MAX;
 use crate::slots::Key;
 use crate::topics;
 use crate::transport::Read;
-use mqtt_session::Event;
-use mqtt_wire::ProtocolVersion::V311;
-use mqtt_wire::{Packet, Properties, ReasonCode, ReasonCodes, SubAck, Subscribe, UnsubAck, Unsubscribe};
+use mqtt_session::{Event, Subscribed};
+use mqtt_wire::{
+    FilterRequest, Packet, Properties, ProtocolVersion, ReasonCode, ReasonCodes, RetainHandling, SubAck,
+    Subscribe, UnsubAck, Unsubscribe,
+};
 
 impl EventLoop {
     /// Puts a client on the list of those to read.
@@ -105,20 +108,17 @@ impl EventLoop {
     /// Gives how many bytes were packets that have been worked off.
     fn take_packets(&mut self, key: Key, bytes: &[u8]) -> usize {
         let packet_bytes_max = self.shared.limits.packet_bytes_max();
+        let Some(connection) = self.connections.get(key) else { return 0 };
+        let version = connection.session.peer().version;
         let mut at = 0;
         while at < bytes.len() && self.may_read(key) {
-            match mqtt_wire::decode(&bytes[at..], V311, packet_bytes_max) {
+            match mqtt_wire::decode(&bytes[at..], version, packet_bytes_max) {
                 Ok(Some((packet, used))) => {
                     at += used;
                     self.take_packet(key, &packet);
                 }
                 Ok(None) => break,
-                Err(error) => {
-                    self.end(
-                        key,
-                        Farewell::client_error(format!("what the client sent is not MQTT: {error}")),
-                    );
-                }
+                Err(error) => self.end(key, Farewell::not_mqtt(&error)),
             }
         }
         at
@@ -127,7 +127,7 @@ impl EventLoop {
     fn take_packet(&mut self, key: Key, packet: &Packet<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.session.receive(packet, self.now) {
-            Ok(Event::Publish { topic, publish }) => self.receive_publish(key, topic, &publish),
+            Ok(Event::Publish { topic, publish }) => self.receive_publish(key, topic.name(), &publish),
             Ok(Event::Subscribe(subscribe)) => self.receive_subscribe(key, &subscribe),
             Ok(Event::Unsubscribe(unsubscribe)) => self.receive_unsubscribe(key, &unsubscribe),
             Ok(Event::Delivered(_)) => self.feed(key),
@@ -141,45 +141,84 @@ impl EventLoop {
         }
     }
 
-    /// One denied filter closes the connection, as every denial that was seen on AWS did. [verified 7, 8]
+    /// With MQTT 3.1.1 one denied filter closes the connection, as every denial that was seen on AWS did [verified 7, 8],
+    /// and a SUBSCRIBE is granted as a whole or not at all. With MQTT 5 each filter has its answer.
     fn receive_subscribe(&mut self, key: Key, subscribe: &Subscribe<'_>) {
-        for request in subscribe.filters.iter() {
-            let filter = request.filter.as_str();
-            if let Some(reason) = topics::reserved_filter(filter) {
-                let detail = format!("SUBSCRIBE to `{filter}`: {reason}");
-                return self.end(key, Farewell::forbidden(detail));
-            }
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            if let Err(denied) = connection.client.may_subscribe(&self.shared.registry, filter, self.now_s) {
-                return self.deny(key, denied);
-            }
-        }
-        // Only now, so that a SUBSCRIBE is granted as a whole or not at all.
+        let Some(connection) = self.connections.get(key) else { return };
+        let version = connection.session.peer().version;
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         for request in subscribe.filters.iter() {
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            let filter = request.filter.as_str();
-            let refused = |reason: &dyn std::fmt::Display| {
-                let client_id = &*connection.client.who.client_id;
-                let reason = &*reason.to_string();
-                tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
-                ReasonCode::UnspecifiedError
-            };
-            if filter.split('/').count() > FILTER_LEVELS_MAX {
-                codes.push(refused(&format_args!("it has more than {FILTER_LEVELS_MAX} levels")));
-                continue;
-            }
-            match connection.session.subscribe(request.filter, request.options.qos) {
-                Ok(subscribed) => {
-                    self.router.subscribe(filter, key, subscribed.granted);
-                    codes.push(ReasonCode::granted(subscribed.granted));
+            match self.may_subscribe(key, &request) {
+                Ok(()) => codes.push(ReasonCode::Success),
+                Err(NotPermitted::Denied(denied)) => match (version, &denied) {
+                    (ProtocolVersion::V5, Denied::ByPolicy { .. }) => {
+                        let Some(connection) = self.connections.get(key) else { return };
+                        denied.log(&connection.client.who);
+                        self.me().counters.denied.increment();
+                        codes.push(ReasonCode::NotAuthorized);
+                    }
+                    _ => return self.deny(key, denied),
+                },
+                Err(NotPermitted::Reserved(detail)) => {
+                    return self.end(key, Farewell::forbidden(detail, ReasonCode::TopicFilterInvalid));
                 }
-                Err(refusal) => codes.push(refused(&refusal)),
+            }
+        }
+        let mut replayed = Vec::new();
+        for (request, code) in subscribe.filters.iter().zip(&mut codes) {
+            if *code == ReasonCode::Success {
+                match self.subscribe(key, &request) {
+                    Ok(subscribed) => {
+                        *code = ReasonCode::granted(subscribed.granted.qos);
+                        if wants_retained(&subscribed) {
+                            replayed.push((request.filter, subscribed.granted.qos));
+                        }
+                    }
+                    Err(reason) => *code = reason,
+                }
             }
         }
         self.tell_subscriptions();
         let (packet_id, codes) = (subscribe.packet_id, ReasonCodes::from_slice(&codes));
         self.send(key, &Packet::SubAck(SubAck { packet_id, properties: Properties::NONE, codes }));
+        for (filter, granted) in replayed {
+            self.replay_retained(key, filter, granted);
+        }
+    }
+
+    fn may_subscribe(&mut self, key: Key, request: &FilterRequest<'_>) -> Result<(), NotPermitted> {
+        let filter = request.filter.as_str();
+        if let Some(reason) = topics::reserved_filter(filter) {
+            return Err(NotPermitted::Reserved(format!("SUBSCRIBE to `{filter}`: {reason}")));
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
+        let permit = connection.client.may_subscribe(&self.shared.registry, filter, self.now_s);
+        permit.map_err(NotPermitted::Denied)
+    }
+
+    /// Takes a filter that is permitted; else what the SUBACK says of it.
+    fn subscribe(&mut self, key: Key, request: &FilterRequest<'_>) -> Result<Subscribed, ReasonCode> {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return Err(ReasonCode::UnspecifiedError);
+        };
+        let filter = request.filter.as_str();
+        let refused = |reason: &dyn std::fmt::Display, code| {
+            let client_id = &*connection.client.who.client_id;
+            let reason = &*reason.to_string();
+            tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
+            Err(code)
+        };
+        if filter.split('/').count() > FILTER_LEVELS_MAX {
+            let reason = format_args!("it has more than {FILTER_LEVELS_MAX} levels");
+            return refused(&reason, ReasonCode::TopicFilterInvalid);
+        }
+        match connection.session.subscribe(request.filter, request.options) {
+            Ok(subscribed) => {
+                self.router.subscribe(filter, key, subscribed.granted);
+                Ok(subscribed)
+            }
+            Err(refusal) => refused(&refusal, refusal.reason_code()),
+        }
     }
 
     fn receive_unsubscribe(&mut self, key: Key, unsubscribe: &Unsubscribe<'_>) {
@@ -190,13 +229,31 @@ impl EventLoop {
             }
         }
         self.tell_subscriptions();
-        let (packet_id, codes) = (unsubscribe.packet_id, ReasonCodes::NONE);
+        // [AWS mqtt5-reason-codes] AWS does not say when there was nothing to end.
+        let codes = vec![ReasonCode::Success; unsubscribe.filters.len()];
+        let (packet_id, codes) = (unsubscribe.packet_id, ReasonCodes::from_slice(&codes));
         self.send(key, &Packet::UnsubAck(UnsubAck { packet_id, properties: Properties::NONE, codes }));
     }
 
     pub(super) fn send(&mut self, key: Key, packet: &Packet<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.outbox.push(packet, &mut self.pool);
+        let version = connection.session.peer().version;
+        connection.outbox.push(packet, version, &mut self.pool);
         self.mark_dirty(key);
+    }
+}
+
+/// Why a filter is not permitted.
+enum NotPermitted {
+    Denied(Denied),
+    Reserved(String),
+}
+
+/// [MQTT5 3.3.1-9] [MQTT5 3.3.1-10] [MQTT5 3.3.1-11]
+fn wants_retained(subscribed: &Subscribed) -> bool {
+    match subscribed.granted.retain_handling {
+        RetainHandling::Send => true,
+        RetainHandling::SendIfNew => !subscribed.is_replaced,
+        RetainHandling::DoNotSend => false,
     }
 }

@@ -4,12 +4,15 @@ use super::EventLoop;
 use crate::authorize::{self, Denied};
 use crate::connection::Connection;
 use crate::handshake::{Arrival, Refusal, Stage};
+use crate::outbox::Pool;
 use crate::publication::{self, Incoming, Source};
 use crate::refusal_log::log_refusal;
 use crate::slots::Key;
 use mio::Interest;
-use mqtt_session::{DisconnectReason, Violation, Will};
-use mqtt_wire::Packet;
+use mqtt_session::{Accepted, CONNACK_PROPERTIES_BYTES_MAX, ClientId, DisconnectReason, Violation, Will};
+use mqtt_wire::{
+    DecodeError, Disconnect, Packet, PacketKind, PropertiesWriter, Property, ProtocolVersion, ReasonCode,
+};
 use pki::CertificateId;
 use std::borrow::Cow;
 use std::io::{self, ErrorKind};
@@ -19,12 +22,21 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Farewell {
     reason: DisconnectReason,
+    /// What a client of MQTT 5 is told; `None`: nothing.
+    code: Option<ReasonCode>,
     detail: Cow<'static, str>,
 }
 
 impl Farewell {
     fn new(reason: DisconnectReason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, code: reason.reason_code(), detail: detail.into() }
+    }
+
+    fn with_code(reason: DisconnectReason, code: ReasonCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        // What only other packets can say is a protocol error.
+        let is_sayable = code.is_allowed_in(PacketKind::Disconnect);
+        let code = if is_sayable { code } else { ReasonCode::ProtocolError };
+        Self { code: Some(code), ..Self::new(reason, detail) }
     }
 
     pub(super) fn disconnect() -> Self {
@@ -44,12 +56,13 @@ impl Farewell {
         Self::new(reason, format!("the connection broke: {error}"))
     }
 
-    pub(super) fn client_error(detail: String) -> Self {
-        Self::new(DisconnectReason::ClientError, detail)
+    pub(super) fn not_mqtt(error: &DecodeError) -> Self {
+        let detail = format!("what the client sent is not MQTT: {error}");
+        Self::with_code(DisconnectReason::ClientError, error.reason_code(), detail)
     }
 
-    pub(super) fn forbidden(detail: String) -> Self {
-        Self::new(DisconnectReason::ForbiddenAccess, detail)
+    pub(super) fn forbidden(detail: String, code: ReasonCode) -> Self {
+        Self::with_code(DisconnectReason::ForbiddenAccess, code, detail)
     }
 
     pub(super) fn denied(denied: Denied) -> Self {
@@ -70,9 +83,32 @@ impl Farewell {
     }
 }
 
+/// Longest reason that is sent in words: enough for any sentence of ours with a topic in it.
+const REASON_STRING_BYTES_MAX: usize = 512;
+
+impl Farewell {
+    /// A client of MQTT 5 learns why the connection ends [MQTT5 4.13.2].
+    fn say_to(&self, connection: &mut Connection, pool: &mut Pool) {
+        let peer = *connection.session.peer();
+        let Some(reason) = self.code.filter(|_| peer.version == ProtocolVersion::V5) else { return };
+        let mut room = [0; REASON_STRING_BYTES_MAX];
+        let mut words = PropertiesWriter::new(&mut room);
+        if peer.wants_reasons {
+            // Which policy says so is not the client's to know. What is too long, or cannot be written, is in the log.
+            let is_secret = reason == ReasonCode::NotAuthorized;
+            let detail = if is_secret { "not authorized; the server's log says why" } else { &*self.detail };
+            let _ = words.push(Property::ReasonString(detail));
+        }
+        let said = Packet::Disconnect(Disconnect { reason, properties: words.finish() });
+        if peer.takes(said.encoded_len(peer.version)) {
+            connection.outbox.push(&said, peer.version, pool);
+        }
+    }
+}
+
 impl From<Violation> for Farewell {
     fn from(violation: Violation) -> Self {
-        Self::new(violation.disconnect_reason(), violation.to_string())
+        Self::with_code(violation.disconnect_reason(), violation.reason_code(), violation.to_string())
     }
 }
 
@@ -114,11 +150,19 @@ impl EventLoop {
             target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
             peer = %who.peer, keep_alive_s = accepted.keep_alive_s, note, "connected"
         );
-        self.send(key, &Packet::ConnAck(accepted.connack));
+        self.send_connack(key, &accepted);
         // Clients may send on without waiting for CONNACK. [MQTT311 3.1.4-5]
         self.take_bytes(key, &input);
         // rustls may hold decrypted bytes that no event will announce.
         self.mark_ready(key, false);
+    }
+
+    fn send_connack(&mut self, key: Key, accepted: &Accepted) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let (who, peer) = (Arc::clone(&connection.client.who), *connection.session.peer());
+        let assigned = (accepted.client_id == ClientId::Assign).then_some(&*who.client_id);
+        let (limits, mut room) = (Arc::clone(&self.shared.limits), [0; CONNACK_PROPERTIES_BYTES_MAX]);
+        self.send(key, &Packet::ConnAck(accepted.connack(&peer, &limits, assigned, &mut room)));
     }
 
     /// Marks a client for closing. Nothing more is read from it or delivered to it.
@@ -150,12 +194,13 @@ impl EventLoop {
         if self.clients.get(&who.client_id) == Some(&key) {
             self.clients.remove(&who.client_id);
         }
+        farewell.say_to(&mut connection, &mut self.pool);
         // What was decided before is sent as far as it goes; the client may be gone, which is no news.
         let _ = connection.outbox.flush(&mut connection.transport, &mut self.pool);
         connection.transport.close();
         let _ = self.poll.registry().deregister(connection.transport.socket());
         self.me().counters.disconnects.increment();
-        let Farewell { reason, detail } = farewell;
+        let Farewell { reason, detail, .. } = farewell;
         // A client that breaks the rules is somebody's mistake, as a refusal is; other ends are everyday.
         if *reason == DisconnectReason::ClientError {
             tracing::warn!(
@@ -170,7 +215,7 @@ impl EventLoop {
         }
         // What its publish left behind has been promised to nobody yet; it is kept if the journal has room by now.
         if let Some(mut stalled) = connection.stalled.take() {
-            let _ = self.shared.store.append_from(&mut stalled.transaction);
+            let _ = stalled.effects.append(&self.shared);
         }
         if let Some(will) = connection.session.take_will(*reason) {
             self.publish_will(&mut connection, &will);
@@ -192,10 +237,12 @@ impl EventLoop {
             source_ip: Some(who.peer.ip()),
             trace_id: None,
         };
-        let incoming = Incoming { topic, payload: &will.payload, qos: will.qos, source, depth: 0 };
-        let transaction =
-            publication::ripple(&incoming, |incoming, consequences| self.route(incoming, consequences));
-        if let Err(error) = self.shared.store.append(transaction) {
+        let (payload, qos, retain, attached) = (&*will.payload, will.qos, will.retain, &will.attached);
+        let incoming = Incoming { topic, payload, qos, retain, attached, source, depth: 0 };
+        let mut effects = publication::ripple(&incoming, |incoming, consequences| {
+            self.route(incoming, None, consequences);
+        });
+        if let Err(error) = effects.append(&self.shared) {
             let client_id = &*who.client_id;
             tracing::error!(target: "eyot::connection", client_id, %error, "what rules keep of a will could not be stored");
         }

@@ -6,10 +6,11 @@
 //!
 //! - `input`: bytes to packets to what they ask for.
 //! - `publish`: one PUBLISH, from permission to PUBACK.
-//! - `delivery`: a message to its receivers.
+//! - `delivery`: a message to its receivers; `frames`: its packets.
 //! - `lifecycle`: clients come and go.
 
 mod delivery;
+mod frames;
 mod input;
 mod lifecycle;
 mod publish;
@@ -25,10 +26,10 @@ use crate::router::Router;
 use crate::shared::{Peer, Shared};
 use crate::slots::{Key, Slots};
 use crate::timers::Timers;
-use delivery::Frames;
+use delivery::Receiver;
+use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
-use mqtt_wire::QoS;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,7 +72,7 @@ pub(crate) struct EventLoop {
     read_buffer: Vec<u8>,
     frames: Frames,
     /// The list of one message's receivers, kept for its memory.
-    receivers: Vec<(Key, QoS)>,
+    receivers: Vec<Receiver>,
     /// Counts messages, so that a client with overlapping subscriptions is found twice and served once.
     message_number: u64,
     draining: Option<(Instant, Ticket)>,
@@ -245,7 +246,7 @@ impl EventLoop {
             let Some(stalled) = connection.stalled.take() else { continue };
             // The silence was ours.
             connection.session.excuse_silence(self.now);
-            self.keep(key, stalled.transaction, stalled.packet_id);
+            self.keep(key, stalled.effects, stalled.packet_id);
             self.resume(key);
             self.close_marked();
         }

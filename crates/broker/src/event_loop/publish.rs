@@ -4,33 +4,35 @@ use super::EventLoop;
 use super::lifecycle::Farewell;
 use crate::authorize::Denied;
 use crate::connection::Stalled;
-use crate::publication::{self, Incoming, Source};
+use crate::publication::{self, Effects, Incoming, Source};
 use crate::slots::Key;
 use crate::topics::{self, Topic};
-use mqtt_wire::{Ack, Packet, PacketId, Publish, TopicName};
+use mqtt_session::Attached;
+use mqtt_wire::{Ack, Packet, PacketId, ProtocolVersion, Publish, ReasonCode, TopicName};
 use rules::Consequences;
 use std::sync::Arc;
-use store::{AppendError, Position, Transaction};
+use store::{AppendError, Position};
 
 impl EventLoop {
     pub(super) fn receive_publish(&mut self, key: Key, topic: TopicName<'_>, publish: &Publish<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.shared.peers[self.index].counters.publishes_in.increment();
         if let Topic::Reserved(reason) = topics::of_publish(&topic) {
-            return self.end(key, Farewell::forbidden(format!("PUBLISH to `{topic}`: {reason}")));
+            let detail = format!("PUBLISH to `{topic}`: {reason}");
+            return self.end(key, Farewell::forbidden(detail, ReasonCode::TopicNameInvalid));
         }
         let permit = connection.client.may_publish(&self.shared.registry, &topic, publish.retain, self.now_s);
         if let Err(denied) = permit {
-            return self.deny(key, denied);
+            return self.deny_publish(key, denied, publish.packet_id);
         }
-        if publish.retain {
-            topics::warn_about_retain();
-        }
+        let attached = Attached::of(&publish.properties, &self.shared.limits);
         let who = Arc::clone(&connection.client.who);
         let incoming = Incoming {
             topic,
             payload: publish.payload,
             qos: publish.qos,
+            retain: publish.retain,
+            attached: &attached,
             source: Source {
                 client_id: Some(&who.client_id),
                 principal: Some(&who.principal),
@@ -39,18 +41,25 @@ impl EventLoop {
             },
             depth: 0,
         };
-        let transaction =
-            publication::ripple(&incoming, |incoming, consequences| self.route(incoming, consequences));
-        self.keep(key, transaction, publish.packet_id);
+        let effects = publication::ripple(&incoming, |incoming, consequences| {
+            self.route(incoming, Some(key), consequences);
+        });
+        self.keep(key, effects, publish.packet_id);
     }
 
-    /// Runs the rules for a message and hands it to its receivers, here and in the other loops.
-    pub(super) fn route(&mut self, incoming: &Incoming<'_>, consequences: &mut Consequences) {
+    /// Runs the rules for a message and hands it to its receivers, here and in the other loops. `from` is the client
+    /// that publishes.
+    pub(super) fn route(
+        &mut self,
+        incoming: &Incoming<'_>,
+        from: Option<Key>,
+        consequences: &mut Consequences,
+    ) {
         if topics::of_publish(&incoming.topic) == Topic::BasicIngest {
             // [AWS iot-basic-ingest] Only the rule sees it.
             return incoming.ingest(self.router.rules(), consequences);
         }
-        let rules = self.find_receivers(&incoming.topic);
+        let rules = self.find_receivers(&incoming.topic, from.filter(|_| incoming.depth == 0));
         incoming.run_rules(&rules, consequences);
         self.deliver_to_receivers(incoming);
         self.forward(incoming);
@@ -60,16 +69,16 @@ impl EventLoop {
     ///
     /// A publish that leaves nothing is acknowledged at once: nobody asked to keep it, so there is nothing that a
     /// crash could lose of it.
-    pub(super) fn keep(&mut self, key: Key, mut transaction: Transaction, packet_id: Option<PacketId>) {
-        let position = match self.shared.store.append_from(&mut transaction) {
+    pub(super) fn keep(&mut self, key: Key, mut effects: Effects, packet_id: Option<PacketId>) {
+        let position = match effects.append(&self.shared) {
             Ok(position) => position,
-            Err(AppendError::Backlog { .. }) => return self.stall(key, Stalled { transaction, packet_id }),
+            Err(AppendError::Backlog { .. }) => return self.stall(key, Stalled { effects, packet_id }),
             Err(error) => return self.end(key, Farewell::server_error(&error)),
         };
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(packet_id) = packet_id else { return };
         let after = (position != Position::NONE).then_some(position.0);
-        connection.session.expect_ack(packet_id, after);
+        connection.session.expect_ack(packet_id, ReasonCode::Success, after);
         if position > self.committed {
             self.owed.push_back((position, key));
         } else {
@@ -90,13 +99,29 @@ impl EventLoop {
     pub(super) fn release_acks(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let mut sent = false;
-        for packet_id in connection.session.acks_ready(self.committed.0) {
-            connection.outbox.push(&Packet::PubAck(Ack::success(packet_id)), &mut self.pool);
+        let version = connection.session.peer().version;
+        for (packet_id, reason) in connection.session.acks_ready(self.committed.0) {
+            let ack = Ack { reason, ..Ack::success(packet_id) };
+            connection.outbox.push(&Packet::PubAck(ack), version, &mut self.pool);
             sent = true;
         }
         if sent {
             self.mark_dirty(key);
         }
+    }
+
+    /// A message that the client may not publish. [AWS mqtt5-reason-codes] With QoS 1 a client of MQTT 5 is told so in
+    /// the PUBACK and stays.
+    fn deny_publish(&mut self, key: Key, denied: Denied, packet_id: Option<PacketId>) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let may_stay = connection.session.peer().version == ProtocolVersion::V5
+            && matches!(denied, Denied::ByPolicy { .. });
+        let Some(packet_id) = packet_id.filter(|_| may_stay) else { return self.deny(key, denied) };
+        self.me().counters.denied.increment();
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        denied.log(&connection.client.who);
+        connection.session.expect_ack(packet_id, ReasonCode::NotAuthorized, None);
+        self.release_acks(key);
     }
 
     /// Hangs up on a client that did what its policies do not allow. [AWS iot: MQTT 3.1.1 has no other answer]

@@ -3,7 +3,7 @@
 mod trie;
 
 use crate::slots::Key;
-use mqtt_wire::QoS;
+use mqtt_wire::SubscriptionOptions;
 use mqtt_wire::topic::MatchRules;
 use rules::{Rule, RuleSet};
 use std::sync::Arc;
@@ -22,14 +22,14 @@ pub(crate) struct Router {
 
 #[derive(Debug)]
 enum Subscriber {
-    Session { key: Key, qos: QoS },
+    Session { key: Key, options: SubscriptionOptions },
     Rule(Arc<Rule>),
 }
 
 /// One subscriber of a message.
 pub(crate) enum Found<'r> {
-    /// A session, and the QoS that it subscribed with. Once per matching filter.
-    Session(Key, QoS),
+    /// A session, and how it subscribed. Once per matching filter.
+    Session(Key, SubscriptionOptions),
     /// A rule.
     Rule(&'r Arc<Rule>),
 }
@@ -53,9 +53,9 @@ impl Router {
     /// Subscribes a session; an earlier subscription with the same filter is replaced. [MQTT311 3.8.4-3]
     ///
     /// The filter has at most [`FILTER_LEVELS_MAX`] levels.
-    pub(crate) fn subscribe(&mut self, filter: &str, key: Key, qos: QoS) {
+    pub(crate) fn subscribe(&mut self, filter: &str, key: Key, options: SubscriptionOptions) {
         self.unsubscribe(filter, key);
-        self.trie.insert(filter, Subscriber::Session { key, qos });
+        self.trie.insert(filter, Subscriber::Session { key, options });
         self.sessions += 1;
     }
 
@@ -94,7 +94,7 @@ impl Router {
     pub(crate) fn find<'r>(&'r self, topic: &str, mut found: impl FnMut(Found<'r>)) {
         self.trie.matches(topic, |subscriber| {
             found(match subscriber {
-                Subscriber::Session { key, qos } => Found::Session(*key, *qos),
+                Subscriber::Session { key, options } => Found::Session(*key, *options),
                 Subscriber::Rule(rule) => Found::Rule(rule),
             });
         });
@@ -105,11 +105,12 @@ impl Router {
 mod tests {
     use super::*;
     use crate::slots::Slots;
+    use mqtt_wire::QoS;
 
     fn sessions(router: &Router, topic: &str) -> Vec<(Key, QoS)> {
         let mut sessions = Vec::new();
         router.find(topic, |found| match found {
-            Found::Session(key, qos) => sessions.push((key, qos)),
+            Found::Session(key, options) => sessions.push((key, options.qos)),
             Found::Rule(_) => unreachable!("no rules here"),
         });
         sessions
@@ -120,9 +121,9 @@ mod tests {
         let mut slots = Slots::new();
         let (one, two) = (slots.insert(()), slots.insert(()));
         let mut router = Router::new(MatchRules::Aws);
-        router.subscribe("a/+", one, QoS::AtMostOnce);
-        router.subscribe("a/+", two, QoS::AtMostOnce);
-        router.subscribe("a/+", one, QoS::AtLeastOnce);
+        router.subscribe("a/+", one, SubscriptionOptions::at_most(QoS::AtMostOnce));
+        router.subscribe("a/+", two, SubscriptionOptions::at_most(QoS::AtMostOnce));
+        router.subscribe("a/+", one, SubscriptionOptions::at_most(QoS::AtLeastOnce));
         assert_eq!(router.subscriptions(), 2);
         let mut found = sessions(&router, "a/b");
         found.sort_unstable();

@@ -16,6 +16,7 @@ use pki::{Authority, CertificateId, ServerNames};
 use registry::{CertificateStatus, Identity, Registry, ThingConfig};
 use rules::{RuleDefinition, Rules};
 use serde_json::{Value, json};
+use services::{Retained, RetainedLimits};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -110,6 +111,7 @@ impl Cloud {
         let parts = Parts {
             registry: Arc::clone(&registry),
             rules: Arc::clone(&rules),
+            retained: Arc::new(Retained::load(&store, RetainedLimits::default()).expect("retained messages")),
             store: store.clone(),
             identities: AUTHORITY.server_identities(),
         };

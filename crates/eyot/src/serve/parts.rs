@@ -11,7 +11,7 @@ use mqtt_session::Limits;
 use pki::{Authority, ServerNames};
 use registry::{Identity, Registry};
 use rules::Rules;
-use services::Shadows;
+use services::{Retained, RetainedLimits, Shadows};
 use store::{OpenError, Store, StoreOptions};
 
 use crate::config::Settings;
@@ -27,6 +27,7 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) rules: Arc<Rules>,
     pub(super) shadows: Arc<Shadows>,
+    pub(super) retained: Arc<Retained>,
     pub(super) authority: Arc<Authority>,
 }
 
@@ -56,12 +57,15 @@ impl Parts {
         let rules = Rules::load(&store, Arc::clone(&logs), &settings.account_id.0, limits.clone())
             .context(|| "the rules cannot be loaded".to_owned())?;
         let shadows = Shadows::load(&store).context(|| "the shadows cannot be loaded".to_owned())?;
+        let retained = Retained::load(&store, RetainedLimits::default())
+            .context(|| "the retained messages cannot be loaded".to_owned())?;
         Ok(Self {
             store,
             logs,
             registry: Arc::new(registry),
             rules: Arc::new(rules),
             shadows: Arc::new(shadows),
+            retained: Arc::new(retained),
             authority: Arc::new(authority),
         })
     }
@@ -71,6 +75,7 @@ impl Parts {
         broker::Parts {
             registry: Arc::clone(&self.registry),
             rules: Arc::clone(&self.rules),
+            retained: Arc::clone(&self.retained),
             store: self.store.clone(),
             identities: self.authority.server_identities(),
         }
@@ -90,6 +95,7 @@ impl Parts {
             rules: Arc::clone(&self.rules),
             logs: Arc::clone(&self.logs),
             shadows: Arc::clone(&self.shadows),
+            retained: Arc::clone(&self.retained),
             broker: Arc::clone(broker),
             authority: Arc::clone(&self.authority),
             store: self.store.clone(),

@@ -47,6 +47,15 @@ impl<'a> Properties<'a> {
     /// No properties.
     pub const NONE: Self = Self(&[]);
 
+    /// Takes a block that was kept, as [`as_bytes`](Self::as_bytes) gave it.
+    ///
+    /// # Errors
+    /// It is no block of properties that this carrier may have.
+    pub fn parse(block: &'a [u8], carrier: Carrier) -> Result<Self, DecodeError> {
+        check(block, carrier)?;
+        Ok(Self(block))
+    }
+
     #[inline]
     pub(crate) fn decode(body: &mut Reader<'a>, carrier: Carrier) -> Result<Self, DecodeError> {
         let length = body.integer("property length")?;

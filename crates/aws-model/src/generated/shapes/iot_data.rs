@@ -16,6 +16,25 @@ pub struct DeleteThingShadowRequest {
 pub struct DeleteThingShadowResponse {}
 
 #[derive(Debug, Clone, Default, Deserialize)]
+pub struct GetRetainedMessageRequest {
+    pub topic: String,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct GetRetainedMessageResponse {
+    #[serde(rename = "lastModifiedTime", skip_serializing_if = "Option::is_none")]
+    pub last_modified_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qos: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    #[serde(rename = "userProperties", skip_serializing_if = "Option::is_none")]
+    pub user_properties: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct GetThingShadowRequest {
     #[serde(rename = "shadowName", default)]
     pub shadow_name: Option<String>,
@@ -46,6 +65,22 @@ pub struct ListNamedShadowsForThingResponse {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+pub struct ListRetainedMessagesRequest {
+    #[serde(rename = "maxResults", default)]
+    pub max_results: Option<i64>,
+    #[serde(rename = "nextToken", default)]
+    pub next_token: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct ListRetainedMessagesResponse {
+    #[serde(rename = "nextToken", skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    #[serde(rename = "retainedTopics")]
+    pub retained_topics: Vec<RetainedMessageSummary>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct PublishRequest {
     #[serde(rename = "contentType", default)]
     pub content_type: Option<String>,
@@ -64,6 +99,18 @@ pub struct PublishRequest {
     pub topic: String,
     #[serde(rename = "userProperties", default)]
     pub user_properties: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct RetainedMessageSummary {
+    #[serde(rename = "lastModifiedTime", skip_serializing_if = "Option::is_none")]
+    pub last_modified_time: Option<i64>,
+    #[serde(rename = "payloadSize", skip_serializing_if = "Option::is_none")]
+    pub payload_size: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qos: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
