@@ -4,6 +4,7 @@ UF2 files are read by a reader of a few lines that shares nothing with eyot; the
 which uses the code of the firmware. No board is needed: its drive is a directory with an INFO_UF2.TXT.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import subprocess
 
 import pytest
 
+from support.api_proxy import ApiProxy
 from support.cloud import policy, statement
 from support.openssl import openssl
 from support.server import BINARY, Server, clean_environment
@@ -195,6 +197,181 @@ def test_an_open_network_and_a_password_from_standard_input(server, place, name)
     image(place, server, name, wifi=("--wifi-password-file", "-"), out="stdin.uf2", text_in=PASSWORD + "\r\n")
     assert not shown(place, "stdin.uf2")["configuration"]["wifiIsOpen"]
     assert PASSWORD.encode() + b"\r" not in (place / "stdin.uf2").read_bytes()
+
+
+# The same device again -----------------------------------------------------------------------------------------------------
+
+
+def provision(place, url, name, *more, code=0):
+    done = subprocess.run([BINARY, "provision", name, "--endpoint-url", url, *map(str, more)], capture_output=True, text=True,
+                          timeout=60, cwd=place, env=clean_environment(NO_COLOR="1"))
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def policies_of(cloud, name):
+    arn, = cloud.iot.list_thing_principals(thingName=name)["principals"]
+    return sorted(found["policyName"] for found in cloud.iot.list_attached_policies(target=arn)["policies"])
+
+
+def restricted(place, thing, policy_name):
+    topics = [f"arn:aws:iot:us-east-1:000000000000:topic/$aws/rules/telemetry/{thing}"]
+    (place / f"{policy_name}.json").write_text(policy(
+        statement("iot:Connect", f"arn:aws:iot:us-east-1:000000000000:client/{thing}"), statement("iot:Publish", topics)))
+    return f"{policy_name}.json"
+
+
+def test_a_repetition_gives_a_restricted_device_no_more_rights(server, cloud, place, name):
+    mine = restricted(place, name, f"{name}-mine")
+    image(place, server, name, "--policy", mine)
+    assert policies_of(cloud, name) == [f"{name}-mine"]
+    assert f"policies    {name}-mine" in image(place, server, name, "--force")
+    assert json.loads(image(place, server, name, "--force", "--json"))["policies"] == [f"{name}-mine"]
+    image(place, server, name, "--force", "--policy", mine)
+    assert f"policies    {name}-mine" in provision(place, server.api_url, name)
+    assert json.loads(provision(place, server.api_url, name, "--policy", mine, "--json"))["policies"] == [f"{name}-mine"]
+    assert policies_of(cloud, name) == [f"{name}-mine"]
+
+
+def test_a_policy_beside_another_is_refused(server, cloud, place, name):
+    image(place, server, name)
+    mine = restricted(place, name, f"{name}-mine")
+    for told in (image(place, server, name, "--force", "--policy", mine, code=1),
+                 provision(place, server.api_url, name, "--policy", mine, code=1)):
+        assert "allow-all" in told and "aws iot detach-policy --policy-name allow-all --target arn:" in told
+    assert policies_of(cloud, name) == ["allow-all"]
+    assert f"{name}-mine" not in [found["policyName"] for found in cloud.iot.list_policies()["policies"]]
+    arn, = cloud.iot.list_thing_principals(thingName=name)["principals"]
+    cloud.iot.detach_policy(policyName="allow-all", target=arn)
+    image(place, server, name, "--force", "--policy", mine)
+    assert policies_of(cloud, name) == [f"{name}-mine"]
+    # Two, one of which is the given one: it is not the only one.
+    cloud.iot.attach_policy(policyName="allow-all", target=arn)
+    assert "detach-policy --policy-name allow-all" in image(place, server, name, "--force", "--policy", mine, code=1)
+    assert policies_of(cloud, name) == sorted(["allow-all", f"{name}-mine"])
+
+
+@pytest.mark.parametrize("document", ["{", '{"Version": "2012-10-17"}', None], ids=["no-json", "malformed", "none"])
+def test_a_policy_that_cannot_be_used_leaves_nothing_made(server, cloud, place, name, document):
+    if document is not None:
+        (place / f"{name}.json").write_text(document)
+    for told in (image(place, server, name, "--policy", f"{name}.json", code=1),
+                 provision(place, server.api_url, name, "--policy", f"{name}.json", code=1)):
+        assert f"{name}.json" in told and "try: " in told
+        nothing_was_made(cloud, place, name)
+    (place / "a b.json").write_text(policy(statement("iot:*", "*")))
+    assert "rename the file" in image(place, server, name, "--policy", "a b.json", code=1)
+    nothing_was_made(cloud, place, name)
+
+
+def test_things_with_similar_names_are_two_devices(server, cloud, place, name):
+    with_colon, with_line = f"{name}:x", f"{name}_x"
+    first = json.loads(image(place, server, with_colon, "--json"))
+    second = json.loads(image(place, server, with_line, "--json", "--force"))
+    assert not second["certificateReused"] and first["directory"] != second["directory"]
+    assert cloud.iot.list_thing_principals(thingName=with_colon)["principals"] \
+        != cloud.iot.list_thing_principals(thingName=with_line)["principals"]
+
+
+def test_a_directory_is_one_things(server, cloud, place, name):
+    provision(place, server.api_url, name, "--out", "keys")
+    told = provision(place, server.api_url, f"{name}x", "--out", "keys", code=1)
+    assert f"thing `{name}`" in told and f"eyot provision {name}x --out DIR" in told
+    assert not any(thing["thingName"] == f"{name}x" for thing in cloud.iot.list_things()["things"])
+    assert json.loads((place / "keys/connection.json").read_text())["thingName"] == name
+
+
+def test_a_kind_of_key_that_was_asked_for_is_not_replaced(server, place, name):
+    provision(place, server.api_url, name)
+    told = image(place, server, name, "--key", "p256", code=1)
+    assert "RSA-2048" in told and "p256 was asked for" in told and "--key-type p256" in told
+    image(place, server, name, "--key", "rsa")
+    image(place, server, name, "--force")
+    assert shown(place)["configuration"]["keyType"] == "RSA-2048"
+    image(place, server, f"{name}2", out="second.uf2")
+    assert "P-256" in provision(place, server.api_url, f"{name}2", "--key-type", "rsa", code=1)
+    provision(place, server.api_url, f"{name}2")
+    assert "rsa was asked for" in image(place, server, f"{name}2", "--key", "rsa", "--force", code=1)
+
+
+@pytest.mark.parametrize("command", ["image", "provision"])
+def test_a_run_that_failed_can_be_repeated(server, cloud, place, name, command):
+    """The key was written, and the service had no time."""
+    def attempt(url, code):
+        if command == "provision":
+            return provision(place, url, name, "--key-type", "p256", code=code)
+        return run(place, "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--out", "out.uf2", "--firmware", "firmware.uf2",
+                   "--endpoint-url", url, code=code)
+
+    with ApiProxy(server.api_url, refuse="/certificates") as proxy:
+        assert "run the same command again" in attempt(proxy.url, 1)
+        key = (place / f"{name}-keys/private.der").read_bytes()
+        # As a run that was killed between two files leaves it.
+        (place / f"{name}-keys/private.der").unlink()
+        attempt(proxy.url, 0)
+    assert (place / f"{name}-keys/private.der").read_bytes() == key
+    assert policies_of(cloud, name) == ["allow-all"]
+
+
+def test_a_certificate_that_was_written_by_half_is_found(server, cloud, place, name):
+    image(place, server, name)
+    before = (place / f"{name}-keys/certificate.der").read_bytes()
+    for left in ("certificate.pem.crt", "connection.json", "root-ca.pem"):
+        (place / f"{name}-keys" / left).unlink()
+    assert json.loads(image(place, server, name, "--force", "--json"))["certificateReused"]
+    assert (place / f"{name}-keys/certificate.der").read_bytes() == before
+    assert len(cloud.iot.list_thing_principals(thingName=name)["principals"]) == 1
+
+
+def test_a_key_of_the_service_that_was_lost(server, cloud, place, name):
+    """It is told only once: what remains is said, and the command can be repeated."""
+    keys = place / f"{name}-keys"
+
+    def spoil(path, status):
+        if path == "/keys-and-certificate":
+            (keys / "private.pem.key").mkdir()
+
+    with ApiProxy(server.api_url, answered=spoil) as proxy:
+        told = provision(place, proxy.url, name, code=1)
+    assert "only once" in told and "update-certificate --new-status INACTIVE --certificate-id" in told
+    (keys / "private.pem.key").rmdir()
+    assert "(made)" in provision(place, server.api_url, name)
+    assert policies_of(cloud, name) == ["allow-all"]
+
+
+def test_an_rsa_key_whose_certificate_was_lost_gets_another(server, cloud, place, name):
+    provision(place, server.api_url, name, "--out", "first")
+    keys = place / f"{name}-keys"
+    keys.mkdir()
+    shutil.copy(place / "first/private.pem.key", keys)
+    printed = provision(place, server.api_url, name)
+    assert "(made)" in printed and "list-certificates" in printed
+    assert (keys / "private.der").read_bytes() == (place / "first/private.der").read_bytes()
+    assert (keys / "certificate.der").read_bytes() != (place / "first/certificate.der").read_bytes()
+
+
+def test_runs_at_the_same_time_make_one_device(server, cloud, place, name):
+    command = [BINARY, "pico", "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--firmware", "firmware.uf2",
+               "--endpoint-url", server.api_url, "--json", "--out"]
+    runs = [subprocess.Popen([*command, f"{number}.uf2"], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             env=clean_environment(NO_COLOR="1")) for number in range(6)]
+    printed = [run.communicate(timeout=60)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 6, printed
+    assert len({shown(place, f"{number}.uf2")["configuration"]["certificateId"] for number in range(6)}) == 1
+    assert sorted(json.loads(text)["certificateReused"] for text in printed) == [False] + [True] * 5
+    assert policies_of(cloud, name) == ["allow-all"]
+
+
+def test_a_directory_that_another_run_keeps(server, place, name):
+    (place / f"{name}-keys").mkdir()
+    held = os.open(place / f"{name}-keys", os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        told = provision(place, server.api_url, name, code=1)
+    finally:
+        os.close(held)
+    assert "another eyot" in told and "run the same command again" in told
+    provision(place, server.api_url, name)
 
 
 # What is refused, before a file is written ---------------------------------------------------------------------------------

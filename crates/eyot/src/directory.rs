@@ -1,14 +1,17 @@
 //! Directories and files: where data lies by default, and writing files whole.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Only the owner may read: keys, and everything beside them.
 const PRIVATE_MODE: u32 = 0o600;
 /// Everybody may read.
 const PUBLIC_MODE: u32 = 0o644;
+/// Between two tries to lock a directory.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The platform's data directory + `/eyot`: `$XDG_DATA_HOME/eyot`, else `~/.local/share/eyot`, on macOS
 /// `~/Library/Application Support/eyot`.
@@ -25,6 +28,21 @@ pub(crate) fn default_data_dir() -> Option<PathBuf> {
 /// Creates a directory with its parents, readable by its owner alone. An existing one stays as it is.
 pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Locks a directory against other eyots until the answer is dropped or the process ends, however it ends. Nothing when
+/// another one has it for longer than `patience`.
+pub(crate) fn lock(dir: &Path, patience: Duration) -> io::Result<Option<File>> {
+    let dir = File::open(dir)?;
+    let since = Instant::now();
+    loop {
+        match dir.try_lock() {
+            Ok(()) => return Ok(Some(dir)),
+            Err(TryLockError::WouldBlock) if since.elapsed() < patience => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
 
 /// Whether others than the owner may look into the directory.
@@ -96,6 +114,17 @@ pub(crate) fn write_whole(path: &Path, contents: &[u8], readers: Readers) -> io:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_at_a_time_has_a_directory() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let first = lock(dir.path(), Duration::ZERO).expect("lockable");
+        assert!(first.is_some());
+        assert!(lock(dir.path(), Duration::ZERO).expect("lockable").is_none());
+        drop(first);
+        assert!(lock(dir.path(), Duration::ZERO).expect("lockable").is_some());
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 0, "nothing is left");
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_a_key_is_its_owners() {

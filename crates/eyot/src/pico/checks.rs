@@ -11,13 +11,13 @@ use crate::wall_clock;
 
 use super::{DeviceIdentity, Wishes};
 
-/// Looks at all of it and tells each thing that holds.
+/// Looks at all of it and tells each thing that holds. Answers the names of the certificate's policies.
 pub(crate) fn check(
     api: &Api,
     identity: &DeviceIdentity,
     wishes: &Wishes,
     tell: &mut dyn FnMut(Check) -> Outcome,
-) -> Outcome {
+) -> Outcome<Vec<String>> {
     tell(key_fits(identity)?)?;
     tell(is_valid(identity, wall_clock::now_ms() / 1000)?)?;
     let certificate_arn = active(api, identity)?;
@@ -32,7 +32,7 @@ pub(crate) fn check(
     if let Some(check) = rule_is_there(api, &wishes.topic)? {
         tell(check)?;
     }
-    Ok(())
+    Ok(api.attached_policies(&certificate_arn)?)
 }
 
 fn key_fits(identity: &DeviceIdentity) -> Outcome<Check> {

@@ -12,7 +12,7 @@ use crate::device::Endpoint;
 use crate::directory::{self, Readers};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::pico::{self, Description, DeviceIdentity, Firmware, LastWill, Roots, Wishes};
-use crate::provision::{self, Check, DeviceFiles, KeySource, Plan, PolicyChoice, telemetry_topic};
+use crate::provision::{self, Asked, Check, DeviceFiles, KeySource, Plan, PolicyChoice, telemetry_topic};
 use crate::terminal::{Paint, say, say_json};
 
 use super::super::provision::thing_name;
@@ -112,10 +112,12 @@ struct DeviceArgs {
     /// [default: make what is missing, with files in THING-keys]
     #[arg(long, value_name = "DIR", conflicts_with_all = ["key", "policy"])]
     device_dir: Option<PathBuf>,
-    /// Kind of key: p256 is made here and never leaves this machine, rsa is made by the service
-    #[arg(long, value_enum, value_name = "TYPE", default_value = "p256")]
-    key: KeyType,
-    /// Policy document (JSON); the policy is named after the file [default: allow-all, as in the post]
+    /// Kind of key: p256 is made here and never leaves this machine, rsa is made by the service [default: that of the
+    /// device's key; for a new one p256]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    key: Option<KeyType>,
+    /// Policy document (JSON); the policy is named after the file [default: those that the certificate has; for a new
+    /// one allow-all, as in the post]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
@@ -165,9 +167,13 @@ fn country(text: &str) -> Result<Country, String> {
 
 impl Image {
     pub(super) fn run(self) -> Outcome {
-        let out = self.out.clone().unwrap_or_else(|| format!("{}.uf2", self.thing.replace(':', "_")).into());
+        let out = self
+            .out
+            .clone()
+            .unwrap_or_else(|| format!("{}.uf2", provision::file_name_of(&self.thing)).into());
         // What needs no server comes first: nothing is made for an image that cannot be written.
         self.may_write(&out)?;
+        let policy = PolicyChoice::of(self.device.policy.as_deref())?;
         let wishes = self.wishes()?;
         let (board, firmware) = self.firmware()?;
 
@@ -188,8 +194,8 @@ impl Image {
         if !self.offline {
             tell(pico::verify(&endpoint, &roots)?)?;
         }
-        let identity = self.identity(&api)?;
-        pico::check(&api, &identity, &wishes, &mut tell)?;
+        let identity = self.identity(&api, policy)?;
+        let policies = pico::check(&api, &identity, &wishes, &mut tell)?;
 
         let partition = wishes.partition(&endpoint, &roots, &identity)?;
         let image = match &firmware {
@@ -201,7 +207,8 @@ impl Image {
         self.may_write(&out)?;
         directory::write_whole(&out, &bytes, Readers::Owner)
             .context(|| format!("cannot write `{}`", out.display()))?;
-        let written = Written { out: &out, image: &image, bytes: bytes.len(), firmware, identity, checks };
+        let written =
+            Written { out: &out, image: &image, bytes: bytes.len(), firmware, identity, policies, checks };
         if self.json { written.say_json() } else { written.say() }
     }
 
@@ -244,18 +251,19 @@ impl Image {
         Ok((firmware.content.board(), Some(firmware)))
     }
 
-    fn identity(&self, api: &Api) -> Outcome<DeviceIdentity> {
+    fn identity(&self, api: &Api, policy: PolicyChoice) -> Outcome<DeviceIdentity> {
         if let Some(dir) = &self.device.device_dir {
             return DeviceIdentity::found(&DeviceFiles::at(dir));
         }
         let plan = Plan {
             thing: &self.thing,
             files: DeviceFiles::at(provision::default_dir(&self.thing)),
-            policy: self.device.policy.clone().map_or(PolicyChoice::AllowAll, PolicyChoice::File),
+            policy,
             keys: match self.device.key {
-                KeyType::P256 => KeySource::P256,
-                KeyType::Rsa => KeySource::Rsa,
+                None | Some(KeyType::P256) => KeySource::P256,
+                Some(KeyType::Rsa) => KeySource::Rsa,
             },
+            asked: if self.device.key.is_some() { Asked::Yes } else { Asked::No },
         };
         DeviceIdentity::provisioned(api, &plan)
     }
@@ -287,6 +295,7 @@ struct Written<'a> {
     bytes: usize,
     firmware: Option<Firmware>,
     identity: DeviceIdentity,
+    policies: Vec<String>,
     checks: Vec<Check>,
 }
 
@@ -300,6 +309,7 @@ impl Written<'_> {
         }
         let verb = if self.identity.is_new { "made" } else { "found" };
         say!("{} {} ({verb})", paint.bold("keys in    "), self.identity.files.dir().display())?;
+        say!("{} {}", paint.bold("policies   "), self.policies.join(", "))?;
         say!("")?;
         say!(
             "wrote {} ({} KiB), with the private key and the Wi-Fi password: keep it to yourself",
@@ -318,6 +328,7 @@ impl Written<'_> {
             "firmware": self.firmware.as_ref().map(|firmware| &firmware.path),
             "directory": self.identity.files.dir(),
             "certificateReused": !self.identity.is_new,
+            "policies": self.policies,
             "checks": checks,
         }))
     }
