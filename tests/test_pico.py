@@ -4,13 +4,17 @@ UF2 files are read by a reader of a few lines that shares nothing with eyot; the
 which uses the code of the firmware. No board is needed: its drive is a directory with an INFO_UF2.TXT.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
+import socket
+import ssl
 import stat
 import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -388,11 +392,15 @@ def test_a_password_that_no_network_has(server, cloud, place, name, password):
 @pytest.mark.parametrize("more", [
     ("--country", "Germany"), ("--interval", "1ms"), ("--interval", "2"), ("--qos", "2"), ("--topic", "a/#"),
     ("--keep-alive", "1h"), ("--board", "pico"), ("--wifi-open",), ("--will-payload", "without a topic"),
+    ("--topic", "0/1/2/3/4/5/6/7/8"), ("--topic", "x" * 257), ("--topic", "$aws/rules//x"), ("--topic", "$aws/things/t/shadow/update"),
+    ("--will-topic", "$SYS/gone"), ("--will-topic", "0/1/2/3/4/5/6/7/8"),
     ("--config-only", "--firmware", "firmware.uf2"), ("--device-dir", "d", "--key", "rsa"), ("--thing", "a b"),
 ], ids=lambda more: "_".join(more))
 def test_wrong_usage(server, place, name, more):
     arguments = ["image", "--wifi-ssid", SSID, "--wifi-password-file", "password", "--out", "out.uf2", "--endpoint-url", server.api_url]
-    run(place, *arguments, *(() if "--thing" in more else ("--thing", name)), *more, code=2)
+    # Not to be refused is another thing than to be refused for another reason.
+    told = run(place, *arguments, *(() if "--thing" in more else ("--thing", name)), *more, code=2)
+    assert more[0] in told or "wifi" in more[0] or "required" in told
     run(place, "image", "--thing", name, "--wifi-ssid", SSID, code=2)
     run(place, "image", "--thing", name, "--wifi-ssid", "x" * 33, "--wifi-open", code=2)
 
@@ -402,30 +410,205 @@ def nothing_was_made(cloud, place, name):
     assert not any(thing["thingName"] == name for thing in cloud.iot.list_things()["things"])
 
 
-def test_localhost_is_refused_unless_it_is_meant(tmp_path_factory, place, name):
-    """A board cannot reach its server's loopback; one in an emulator can, and then it is given by hand."""
+def test_localhost_is_refused(tmp_path_factory, place, name):
+    """A board cannot reach its server's loopback."""
     with Server(tmp_path_factory.mktemp("loopback")) as server:
         told = image(place, server, name, code=1)
         assert "localhost" in told and "--lan" in told and "--endpoint" in told
         assert not (place / "out.uf2").exists()
-        for host in ("localhost", "127.0.0.1"):
-            endpoint = f"{host}:{server.mqtts_port}"
-            printed = image(place, server, name, "--endpoint", endpoint, "--force")
-            assert "emulator" in printed
-            found = shown(place)["configuration"]
-            assert (found["endpoint"], found["port"]) == (host, server.mqtts_port)
+        # A board's loopback is never this machine's, not in an emulator either: so it is not used when it is given by hand.
+        for host in ("localhost", "127.0.0.1", "a.localhost"):
+            assert "the board itself" in image(place, server, name, "--endpoint", f"{host}:{server.mqtts_port}", code=2)
+        assert not (place / "out.uf2").exists()
 
 
 def test_a_server_that_does_not_answer_or_cannot_be_verified(server, cloud, place, name):
-    told = image(place, server, name, "--endpoint", "127.0.0.1:1", code=1)
-    assert "127.0.0.1:1" in told and "--offline" in told
-    # Its certificate does not name 127.0.0.2, on which it listens too.
-    told = image(place, server, name, "--endpoint", f"127.0.0.2:{server.mqtts_port}", code=1)
+    host = lan_host(cloud)
+    told = image(place, server, name, "--endpoint", f"{host}:1", code=1)
+    assert f"{host}:1" in told and "--offline" in told
+    authority = Authority(place, "ec")
+    with tls_server(authority.server("ec", "another.example"), host) as port:
+        told = image(place, server, name, "--endpoint", f"{host}:{port}", "--ca", authority.certificate, code=1)
     assert "certificate" in told and "--advertise" in told
     nothing_was_made(cloud, place, name)
-    assert "IPv4" in image(place, server, name, "--endpoint", "[fe80::1]:8883", code=1)
     image(place, server, name, "--endpoint", "192.0.2.1", "--offline")
     assert shown(place)["configuration"]["endpoint"] == "192.0.2.1"
+
+
+@pytest.mark.parametrize("option", ["--endpoint", "--ntp"])
+@pytest.mark.parametrize("host,told", [
+    ("[fe80::1]:8883", "IPv4 alone"), ("::1", "IPv4 alone"), ("[::1]", "IPv4 alone"), ("eyot.local", ".local"), ("127.0.0.1", "board itself"),
+    ("localhost", "board itself"), ("256.1.1.1", "IPv4 address such as"), ("1.2.3", "IPv4 address such as"), ("a..b", "letters, digits"),
+    ("a_b", "letters, digits"), ("x" * 64, "letters, digits"), ("0.0.0.0", "nobody has"), ("", "letters, digits"),
+], ids=lambda text: text[:12])
+def test_a_host_that_no_board_can_use(server, cloud, place, name, option, host, told):
+    """Whether or not the server is looked at."""
+    for more in ((), ("--offline",)):
+        printed = image(place, server, name, f"{option}={host}", *more, code=2)
+        assert told in printed and option in printed
+        assert "[" not in printed.partition(": ")[2].partition("error")[2], "no form is advised that is refused"
+    for port in ("0", "65536", "+1", ""):
+        assert "1 to 65535" in image(place, server, name, f"--endpoint=eyot.test:{port}", code=2)
+    nothing_was_made(cloud, place, name)
+
+
+def test_a_name_for_devices_that_no_board_looks_up(tmp_path_factory, place, name):
+    with Server(tmp_path_factory.mktemp("local"), "--advertise", "eyot.local") as server:
+        told = image(place, server, name, "--offline", code=1)
+        assert "eyot.local" in told and "--advertise" in told and "--endpoint" in told
+        assert not (place / "out.uf2").exists() and not (place / f"{name}-keys").exists()
+
+
+# A server as the firmware sees it --------------------------------------------------------------------------------------------
+
+
+def lan_host(cloud):
+    """This machine's address in its network: the server names it to devices."""
+    return cloud.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+
+
+class Authority:
+    """A CA, and servers' certificates, with keys of any kind and any dates."""
+
+    KEYS = {"ec": ("EC", "ec_paramgen_curve:P-256"), "rsa": ("RSA", "rsa_keygen_bits:2048"), "p384": ("EC", "ec_paramgen_curve:P-384"),
+            "ed25519": ("ED25519", None)}
+
+    def __init__(self, place, kind, start="20200101000000Z", end="20900101000000Z", name="own CA"):
+        self.place = place / name.replace(" ", "-")
+        self.place.mkdir()
+        (self.place / "index").write_text("")
+        self.settings = f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.place}/index\nnew_certs_dir={self.place}\nrand_serial=yes\n" \
+            "default_md=default\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n[x]\n"
+        self.certificate, self.key = self.place / "ca.pem", self.place / "ca.key"
+        self.request(kind, name, self.key)
+        self.sign("basicConstraints=critical,CA:TRUE", self.certificate, start, end, "-selfsign")
+
+    def request(self, kind, name, key):
+        algorithm, option = self.KEYS[kind]
+        openssl("genpkey", "-algorithm", algorithm, *(("-pkeyopt", option) if option else ()), "-out", key)
+        openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", self.place / "request.pem")
+
+    def sign(self, extensions, certificate, start, end, *more):
+        (self.place / "ca.cnf").write_text(self.settings + extensions + "\n")
+        openssl("ca", "-batch", "-notext", "-config", self.place / "ca.cnf", "-extensions", "x", "-in", self.place / "request.pem",
+                "-keyfile", self.key, "-startdate", start, "-enddate", end, "-out", certificate,
+                *(more or ("-cert", self.certificate)))
+
+    def server(self, kind, host):
+        """A TLS server's context."""
+        key, certificate = self.place / f"{kind}.key", self.place / f"{kind}.pem"
+        self.request(kind, "server", key)
+        prefix = "IP" if host.replace(".", "").isdigit() else "DNS"
+        self.sign(f"subjectAltName={prefix}:{host}", certificate, "20200101000000Z", "20900101000000Z")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+
+@contextlib.contextmanager
+def tls_server(context, host):
+    """Shakes hands with everybody, and hangs up. Gives its port."""
+    listener = socket.create_server((host, 0))
+
+    def serve():
+        with contextlib.suppress(OSError):  # the end
+            while True:
+                connection, _ = listener.accept()
+                with contextlib.suppress(OSError, ssl.SSLError):
+                    connection.settimeout(10)
+                    context.wrap_socket(connection, server_side=True).close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def attempt_with(place, server, cloud, name, authority, context, code, *more):
+    host = lan_host(cloud)
+    with tls_server(context, host) as port:
+        return image(place, server, name, "--endpoint", f"{host}:{port}", "--ca", authority.certificate, *more, code=code)
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def test_a_server_with_keys_that_the_firmware_knows(server, cloud, place, name, kind, version):
+    authority = Authority(place, kind)
+    context = authority.server(kind, lan_host(cloud))
+    context.minimum_version = context.maximum_version = version
+    assert "answers with a certificate" in attempt_with(place, server, cloud, name, authority, context, 0)
+    assert "own CA" in str(shown(place)["configuration"]["serverCas"])
+
+
+@pytest.mark.parametrize("kind", ["p384", "ed25519"])
+def test_a_server_with_a_key_that_the_firmware_does_not_know(server, cloud, place, name, kind):
+    authority = Authority(place, "ec")
+    told = attempt_with(place, server, cloud, name, authority, authority.server(kind, lan_host(cloud)), 1)
+    assert "would not get a connection" in told and "P-256 alone" in told
+    nothing_was_made(cloud, place, name)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def test_a_server_without_the_firmwares_curve(server, cloud, place, name, version):
+    authority = Authority(place, "rsa")
+    context = authority.server("rsa", lan_host(cloud))
+    context.minimum_version = context.maximum_version = version
+    context.set_ecdh_curve("secp384r1")
+    assert "P-256 alone" in attempt_with(place, server, cloud, name, authority, context, 1)
+    nothing_was_made(cloud, place, name)
+
+
+@pytest.mark.parametrize("kind", ["p384", "ed25519"])
+def test_a_ca_that_the_firmware_cannot_read(server, cloud, place, name, kind):
+    authority = Authority(place, kind)
+    told = image(place, server, name, "--ca", authority.certificate, "--offline", code=1)
+    assert "own CA" in told and "P-256 alone" in told and ("P-384" in told) == (kind == "p384") and "certificate 1" in told
+    nothing_was_made(cloud, place, name)
+
+
+def test_a_ca_that_is_over(server, cloud, place, name):
+    """The firmware looks at a CA's dates, which other programs do not."""
+    authority = Authority(place, "ec", end="20210101000000Z")
+    context = authority.server("ec", lan_host(cloud))
+    told = attempt_with(place, server, cloud, name, authority, context, 1)
+    assert "would not get a connection" in told
+    nothing_was_made(cloud, place, name)
+    printed = attempt_with(place, server, cloud, name, authority, context, 0, "--offline")
+    line, = [line for line in printed.splitlines() if line.startswith("!") and "own CA" in line]
+    assert "ended on 2021-01-01" in line
+
+
+def test_a_ca_file_that_is_none(server, cloud, place, name):
+    first, second = Authority(place, "ec", name="first"), Authority(place, "ec", name="second")
+    third = Authority(place, "ec", name="third").certificate.read_text()
+    whole = first.certificate.read_text()
+    lines = second.certificate.read_text().splitlines()
+    for damage in ([*lines[:2], "!!!", *lines[3:]], lines[:-1]):
+        (place / "bundle.pem").write_text(whole + "\n".join(damage) + "\n" + third)
+        told = image(place, server, name, "--ca", "bundle.pem", "--offline", code=1)
+        assert "PEM block 2 cannot be decoded" in told
+    assert "neither a file nor a pipe" in image(place, server, name, "--ca", "/dev/zero", "--offline", code=1)
+    (place / "long").write_bytes(bytes(1024 * 1024 + 1))
+    assert "1024 KiB" in image(place, server, name, "--ca", "long", "--offline", code=1)
+    told = image(place, server, name, "--ca", "none", "--offline", code=1)
+    assert "cannot read" in told and "--ca FILE" in told
+    (place / "bundle.pem").write_text(whole + third)
+    nothing_was_made(cloud, place, name)
+    image(place, server, name, "--ca", "bundle.pem", "--offline")
+    assert len(shown(place)["configuration"]["serverCas"]) == 3
+    reading, writing = os.pipe()
+    os.write(writing, whole.encode())
+    os.close(writing)
+    done = subprocess.run([BINARY, "pico", "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--out", "piped.uf2", "--offline",
+                           "--firmware", "firmware.uf2", "--endpoint-url", server.api_url, "--ca", f"/dev/fd/{reading}"],
+                          cwd=place, pass_fds=[reading], timeout=60, env=clean_environment())
+    os.close(reading)
+    assert done.returncode == 0
 
 
 def test_keys_that_another_server_made_are_left_alone(server, tmp_path_factory, place, name):

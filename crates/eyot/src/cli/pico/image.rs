@@ -58,7 +58,7 @@ pub(in crate::cli) struct Image {
     #[command(flatten)]
     behaviour: Behaviour,
     /// Where the board connects [default: what the server names for devices; AWS: the account's endpoint]
-    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Server")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = pico::endpoint, help_heading = "Server")]
     endpoint: Option<Endpoint>,
     /// More certificate authorities (PEM or DER) that the server may come from
     #[arg(long, value_name = "FILE", help_heading = "Server")]
@@ -147,7 +147,7 @@ struct Behaviour {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = values::keep_alive_s)]
     keep_alive: u16,
     /// Time server to ask first [default: those of DHCP and the Internet]
-    #[arg(long, value_name = "HOST", value_parser = values::host)]
+    #[arg(long, value_name = "HOST", value_parser = pico::host)]
     ntp: Option<String>,
     /// Where the server says that the device is gone; its policy must allow that [default: nowhere]
     #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
@@ -188,13 +188,20 @@ impl Image {
         let api = Api::of(&self.server)?;
         let endpoint = pico::decide(&api, self.endpoint.as_ref())?;
         let roots = Roots::of(&api, &self.ca)?;
-        if let Some(check) = pico::check_reach(&endpoint) {
-            tell(check)?;
+        let found = self.device.device_dir.as_ref().map(|dir| DeviceIdentity::found(&DeviceFiles::at(dir)));
+        let found = found.transpose()?;
+        match &found {
+            Some(identity) => wishes.partition(&endpoint, &roots, identity).map(drop)?,
+            None => wishes.fit(&endpoint, &roots)?,
         }
+        roots.doubts.iter().cloned().try_for_each(&mut tell)?;
         if !self.offline {
             tell(pico::verify(&endpoint, &roots)?)?;
         }
-        let identity = self.identity(&api, policy)?;
+        let identity = match found {
+            Some(identity) => identity,
+            None => self.provisioned(&api, policy)?,
+        };
         let policies = pico::check(&api, &identity, &wishes, &mut tell)?;
 
         let partition = wishes.partition(&endpoint, &roots, &identity)?;
@@ -251,10 +258,7 @@ impl Image {
         Ok((firmware.content.board(), Some(firmware)))
     }
 
-    fn identity(&self, api: &Api, policy: PolicyChoice) -> Outcome<DeviceIdentity> {
-        if let Some(dir) = &self.device.device_dir {
-            return DeviceIdentity::found(&DeviceFiles::at(dir));
-        }
+    fn provisioned(&self, api: &Api, policy: PolicyChoice) -> Outcome<DeviceIdentity> {
         let plan = Plan {
             thing: &self.thing,
             files: DeviceFiles::at(provision::default_dir(&self.thing)),
