@@ -4,6 +4,7 @@ UF2 files are read by a reader of a few lines that shares nothing with eyot; the
 which uses the code of the firmware. No board is needed: its drive is a directory with an INFO_UF2.TXT.
 """
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -203,6 +204,59 @@ def test_an_open_network_and_a_password_from_standard_input(server, place, name)
     assert PASSWORD.encode() + b"\r" not in (place / "stdin.uf2").read_bytes()
 
 
+def test_a_configuration_alone_has_a_name_of_its_own(server, place, name):
+    common = "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--endpoint-url", server.api_url
+    run(place, *common, "--firmware", "firmware.uf2")
+    assert f"wrote {name}-config.uf2" in run(place, *common, "--config-only")
+    assert shown(place, f"{name}.uf2")["firmwareBytes"] and shown(place, f"{name}-config.uf2")["firmwareBytes"] is None
+
+
+def test_a_country_is_said_to_wait_for_its_firmware(server, place, name):
+    line, = [line for line in image(place, server, name, "--country", "de").splitlines() if "country DE is kept" in line]
+    assert line.startswith("! ") and "cannot set it" in line
+    assert "cannot set it" not in image(place, server, name, "--force")
+    assert shown(place)["configuration"]["wifiCountry"] == "XX"
+    assert "cannot set it" in " ".join(run(place, "image", "--help").split())
+
+
+def closed_pipe():
+    """What `eyot … | true` writes to."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def unheard(place, *arguments, code):
+    """Runs a command whose reader has gone; answers its errors."""
+    writing = closed_pipe()
+    try:
+        done = subprocess.run([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE, text=True,
+                              timeout=60, cwd=place, env=clean_environment(NO_COLOR="1"))
+    finally:
+        os.close(writing)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def test_a_reader_that_goes_away_does_not_end_the_work(server, cloud, place, name):
+    common = "--wifi-ssid", SSID, "--wifi-open", "--firmware", "firmware.uf2", "--endpoint-url", server.api_url
+    unheard(place, "pico", "image", "--thing", name, *common, "--out", "out.uf2", code=0)
+    assert shown(place)["configuration"]["thingName"] == name
+    # What fails is not taken for a success.
+    (place / f"{name}.json").write_text(policy(statement("iot:Publish", "*")))
+    told = unheard(place, "provision", f"{name}2", "--policy", f"{name}.json", "--endpoint-url", server.api_url, code=1)
+    assert "cannot connect with this" in told
+
+
+def test_a_topic_does_not_drive_the_terminal(server, place, name):
+    topic = "a\x1b[2J\n✔ b"
+    printed = image(place, server, name, "--topic", topic)
+    assert "\x1b" not in printed and "publish to `a\\u{1b}[2J\\u{a}✔ b`" in printed
+    assert not [line for line in printed.splitlines() if line.startswith("✔ b")]
+    (place / f"{name}x.json").write_text(policy(statement("iot:Connect", "*")))
+    assert "\x1b" not in image(place, server, f"{name}x", "--policy", f"{name}x.json", "--topic", topic, "--force", code=1)
+
+
 # The same device again -----------------------------------------------------------------------------------------------------
 
 
@@ -395,7 +449,7 @@ def test_a_password_that_no_network_has(server, cloud, place, name, password):
     ("--topic", "0/1/2/3/4/5/6/7/8"), ("--topic", "x" * 257), ("--topic", "$aws/rules//x"), ("--topic", "$aws/things/t/shadow/update"),
     ("--will-topic", "$SYS/gone"), ("--will-topic", "0/1/2/3/4/5/6/7/8"),
     ("--config-only", "--firmware", "firmware.uf2"), ("--device-dir", "d", "--key", "rsa"), ("--thing", "a b"),
-], ids=lambda more: "_".join(more))
+], ids=lambda more: "_".join(more)[:40])
 def test_wrong_usage(server, place, name, more):
     arguments = ["image", "--wifi-ssid", SSID, "--wifi-password-file", "password", "--out", "out.uf2", "--endpoint-url", server.api_url]
     # Not to be refused is another thing than to be refused for another reason.
@@ -403,6 +457,66 @@ def test_wrong_usage(server, place, name, more):
     assert more[0] in told or "wifi" in more[0] or "required" in told
     run(place, "image", "--thing", name, "--wifi-ssid", SSID, code=2)
     run(place, "image", "--thing", name, "--wifi-ssid", "x" * 33, "--wifi-open", code=2)
+
+
+@pytest.mark.parametrize("password,stored", [("\ufeffcorrect horse", "correct horse"), ("pässwörter", "pässwörter")], ids=["bom", "utf-8"])
+def test_a_password_as_an_editor_writes_it(server, place, name, password, stored):
+    (place / "password").write_text(password + "\r\n")
+    image(place, server, name)
+    assert len(stored.encode()).to_bytes(2, "little") + stored.encode() in (place / "out.uf2").read_bytes()
+
+
+@pytest.mark.parametrize("password", ["correct\x1bhorse", "correct\thorse", "correct\x7fhorse"], ids=["escape", "tab", "delete"])
+def test_a_password_that_nobody_types(server, cloud, place, name, password):
+    (place / "password").write_text(password + "\n")
+    told = image(place, server, name, code=1)
+    assert "control characters" in told and "horse" not in told
+    nothing_was_made(cloud, place, name)
+
+
+def test_a_key_in_hexadecimal_is_no_password(server, cloud, place, name):
+    (place / "password").write_text("0123456789abcdef" * 4 + "\n")
+    told = image(place, server, name, code=1)
+    assert "hexadecimal keys are not supported" in told and "--wifi-open" not in told and "0123" not in told
+    nothing_was_made(cloud, place, name)
+
+
+def test_a_place_that_is_no_files(server, cloud, place, name):
+    """Also with --force only a regular file is replaced."""
+    (place / "directory").mkdir()
+    (place / "target").write_text("kept")
+    (place / "link").symlink_to("target")
+    (place / "dangling").symlink_to("nowhere")
+    os.mkfifo(place / "pipe")
+    for out, told in [("directory", "a directory"), ("link", "a symbolic link"), ("dangling", "a symbolic link"), ("pipe", "a pipe"),
+                      ("/dev/null", "a device"), ("none/out.uf2", "mkdir -p none"), ("x" * 250, "name too long"), ("..", "a directory")]:
+        for more in ((), ("--force",)):
+            printed = image(place, server, name, *more, out=out, code=1)
+            assert f"cannot write `{out}`" in printed and told in printed and "try: " in printed
+    nothing_was_made(cloud, place, name)
+    assert (place / "target").read_text() == "kept" and (place / "link").is_symlink()
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode) and stat.S_ISFIFO(os.stat(place / "pipe").st_mode)
+
+
+def test_what_does_not_fit_into_the_partition(server, cloud, place, name):
+    large = [Authority(place, "ec", name=f"large {number}", extensions="nsComment=" + "x" * 5000).certificate for number in range(3)]
+    told = image(place, server, name, "--ca", large[0], "--ca", large[1], "--ca", large[2], "--offline", code=1)
+    assert "does not fit" in told and "fewer --ca" in told
+    nothing_was_made(cloud, place, name)
+    image(place, server, name, "--ca", large[0], "--ca", large[1], "--offline")
+
+
+def test_every_refusal_has_a_next_step(server, cloud, place, name):
+    (place / "long").write_bytes(bytes(9 * 1024 * 1024))
+    for told in [image(place, server, name, content=("--firmware", "none.uf2"), code=1),
+                 image(place, server, name, content=("--firmware", "long"), code=1),
+                 image(place, server, name, wifi=("--wifi-password-file", "none"), code=1),
+                 image(place, server, name, "--policy", "none.json", code=1),
+                 run(place, "show", "none.uf2", code=1), run(place, "show", "/dev/zero", code=1), run(place, "show", "long", code=1)]:
+        assert "try: " in told
+    nothing_was_made(cloud, place, name)
+    (place / f"{name}-keys").write_text("a file")
+    assert "try: " in image(place, server, name, code=1)
 
 
 def nothing_was_made(cloud, place, name):
@@ -446,7 +560,6 @@ def test_a_host_that_no_board_can_use(server, cloud, place, name, option, host, 
     for more in ((), ("--offline",)):
         printed = image(place, server, name, f"{option}={host}", *more, code=2)
         assert told in printed and option in printed
-        assert "[" not in printed.partition(": ")[2].partition("error")[2], "no form is advised that is refused"
     for port in ("0", "65536", "+1", ""):
         assert "1 to 65535" in image(place, server, name, f"--endpoint=eyot.test:{port}", code=2)
     nothing_was_made(cloud, place, name)
@@ -473,7 +586,7 @@ class Authority:
     KEYS = {"ec": ("EC", "ec_paramgen_curve:P-256"), "rsa": ("RSA", "rsa_keygen_bits:2048"), "p384": ("EC", "ec_paramgen_curve:P-384"),
             "ed25519": ("ED25519", None)}
 
-    def __init__(self, place, kind, start="20200101000000Z", end="20900101000000Z", name="own CA"):
+    def __init__(self, place, kind, start="20200101000000Z", end="20900101000000Z", name="own CA", extensions=""):
         self.place = place / name.replace(" ", "-")
         self.place.mkdir()
         (self.place / "index").write_text("")
@@ -481,7 +594,7 @@ class Authority:
             "default_md=default\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n[x]\n"
         self.certificate, self.key = self.place / "ca.pem", self.place / "ca.key"
         self.request(kind, name, self.key)
-        self.sign("basicConstraints=critical,CA:TRUE", self.certificate, start, end, "-selfsign")
+        self.sign(f"basicConstraints=critical,CA:TRUE\n{extensions}", self.certificate, start, end, "-selfsign")
 
     def request(self, kind, name, key):
         algorithm, option = self.KEYS[kind]
@@ -660,6 +773,30 @@ def test_a_certificate_that_would_not_get_in(server, cloud, place, name):
     assert "does not belong" in refused_with(place, server, name, device)
 
 
+def test_a_key_that_a_board_cannot_use(server, cloud, place, name):
+    own_device(cloud, place, name, "-newkey", "rsa:3072")
+    told = image(place, server, name, "--device-dir", "keys", code=1)
+    assert "RSA-3072" in told and "too slow" in told and "--key-type p256" in told
+    device = cloud.device(place, f"{name}2")
+    device.to_der()
+    shutil.copy(device.directory / "private.pem.key", device.directory / "private.der")
+    told = image(place, server, f"{name}2", "--device-dir", device.directory, code=1)
+    assert "it is PEM" in told and "eyot keys to-der" in told
+    (device.directory / "private.der").write_bytes(b"no key")
+    assert "eyot keys to-der" in image(place, server, f"{name}2", "--device-dir", device.directory, code=1)
+
+
+def own_device(cloud, place, name, *key, start="20200101000000Z", end="20900101000000Z"):
+    """A device whose owner made key and certificate, in `keys`."""
+    keys = place / "keys"
+    keys.mkdir()
+    openssl("req", "-new", *key, "-nodes", "-subj", "/CN=own", "-keyout", keys / "key.pem", "-out", keys / "request.pem")
+    certificate(keys, start, end)
+    registered = cloud.iot.register_certificate_without_ca(certificatePem=(keys / "certificate.pem").read_text(), status="ACTIVE")
+    cloud.iot.create_thing(thingName=name)
+    cloud.iot.attach_thing_principal(thingName=name, principal=registered["certificateArn"])
+
+
 def refused_with(place, server, name, device):
     before = (place / "out.uf2").read_bytes()
     told = image(place, server, name, "--device-dir", device.directory, "--force", code=1)
@@ -671,14 +808,7 @@ def refused_with(place, server, name, device):
                                    ("20900101000000Z", "20910101000000Z", "valid from 2090-01-01")], ids=["over", "to-come"])
 def test_a_certificate_whose_time_it_is_not(server, cloud, place, name, dates):
     start, end, told = dates
-    keys = place / "keys"
-    keys.mkdir()
-    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=own",
-            "-keyout", keys / "key.pem", "-out", keys / "request.pem")
-    certificate(keys, start, end)
-    registered = cloud.iot.register_certificate_without_ca(certificatePem=(keys / "certificate.pem").read_text(), status="ACTIVE")
-    cloud.iot.create_thing(thingName=name)
-    cloud.iot.attach_thing_principal(thingName=name, principal=registered["certificateArn"])
+    own_device(cloud, place, name, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", start=start, end=end)
     assert told in image(place, server, name, "--device-dir", "keys", code=1)
 
 
@@ -755,9 +885,18 @@ def test_the_firmware_file_says_for_which_board(server, place, name):
 
 def test_show_tells_no_secret_and_says_what_is_damaged(server, place, name):
     image(place, server, name)
-    for printed in (run(place, "show", "out.uf2"), run(place, "show", "out.uf2", "--json")):
-        key = (place / f"{name}-keys" / "private.der").read_bytes()
-        assert PASSWORD not in printed and key[8:40].hex() not in printed and name in printed
+    key = (place / f"{name}-keys" / "private.der").read_bytes()
+    # P-256's secret number in SEC 1, with what is before it.
+    secret = key[5:39]
+    assert secret[:2] == b"\x04\x20"
+    forms = [secret[2:], secret[2:].hex().encode(), *(base64.b64encode(secret[skip:])[:40] for skip in range(3)),
+             *(line.encode() for line in (place / f"{name}-keys" / "private.pem.key").read_text().splitlines()[1:-1]), PASSWORD.encode()]
+    for more in ((), ("--json",)):
+        done = subprocess.run([BINARY, "pico", "show", "out.uf2", *more], cwd=place, capture_output=True, timeout=60,
+                              env=clean_environment(NO_COLOR="1"))
+        printed = done.stdout + done.stderr
+        assert done.returncode == 0 and name.encode() in printed
+        assert not [form for form in forms if form in printed or form.lower() in printed.lower()]
     assert json.loads(run(place, "show", "firmware.uf2", "--json"))["configuration"] is None
     data = bytearray((place / "out.uf2").read_bytes())
     data[3 * 16 * 512 + 32 + 100] ^= 1

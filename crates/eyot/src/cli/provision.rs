@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::provision::{
     self, Asked, Check, DeviceFiles, GROUP, KeySource, Plan, PolicyChoice, Provisioned, RULE, Verdict,
 };
-use crate::terminal::{Paint, say, say_json};
+use crate::terminal::{Paint, say, say_json, whoever_listens};
 
 /// Make all that a device needs: thing, keys, certificate, policy, and files for the board
 ///
@@ -89,11 +89,7 @@ impl Provision {
                 ));
             }
         }
-        if self.json {
-            say_json(&as_json(&plan, &made))?;
-        } else {
-            show(&plan, &made)?;
-        }
+        whoever_listens(if self.json { say_json(&as_json(&plan, &made)) } else { show(&plan, &made) })?;
         match made.checks.iter().find_map(|check| match &check.verdict {
             Verdict::Bad(why) => Some((&check.what, why)),
             _ => None,

@@ -158,7 +158,12 @@ impl DeviceFiles {
 
     fn write(&self, name: &str, contents: &[u8], readers: Readers) -> Outcome {
         let path = self.path(name);
-        directory::write_whole(&path, contents, readers)
-            .context(|| format!("cannot write `{}`", path.display()))
+        directory::write_whole(&path, contents, readers).map_err(|error| {
+            directory::cannot_write(
+                &path,
+                &error,
+                "move away what is there, or choose another directory with `eyot provision THING --out DIR`",
+            )
+        })
     }
 }

@@ -13,13 +13,15 @@ use crate::directory::{self, Readers};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::pico::{self, Description, DeviceIdentity, Firmware, LastWill, Roots, Wishes};
 use crate::provision::{self, Asked, Check, DeviceFiles, KeySource, Plan, PolicyChoice, telemetry_topic};
-use crate::terminal::{Paint, say, say_json};
+use crate::terminal::{Paint, say, say_json, whoever_listens};
 
 use super::super::provision::thing_name;
-use super::values;
+use super::values::{self, PasswordError};
 
 /// Longest file that a password is read from: what is longer was meant to be another.
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+/// The country when none is given: channels that are allowed everywhere.
+const EVERYWHERE: [u8; 2] = *b"XX";
 /// What a last will says unless it is told.
 const WILL_PAYLOAD: &str = r#"{"online": false}"#;
 
@@ -36,7 +38,7 @@ const WILL_PAYLOAD: &str = r#"{"online": false}"#;
 #[command(after_help = "\
 Examples:
   eyot pico image --thing pico_w_simple --wifi-ssid home --wifi-password-file password.txt
-  eyot pico image --thing pump-7 --wifi-ssid home --wifi-password-file - --country DE --board pico2-w --out pump-7.uf2
+  eyot pico image --thing pump-7 --wifi-ssid home --wifi-password-file - --board pico2-w --out pump-7.uf2
   eyot pico image --thing pump-7 --wifi-ssid new-network --wifi-password-file password.txt --config-only
   eyot pico image --thing pump-7 --wifi-ssid home --wifi-open --endpoint-url https://iot.eu-central-1.amazonaws.com")]
 pub(in crate::cli) struct Image {
@@ -45,7 +47,7 @@ pub(in crate::cli) struct Image {
     thing: String,
     #[command(flatten)]
     wifi: Wifi,
-    /// Where to write the image [default: THING.uf2]
+    /// Where to write the image [default: THING.uf2; with --config-only THING-config.uf2]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Overwrite the file
@@ -85,9 +87,10 @@ struct Wifi {
     /// The network has no password
     #[arg(long, conflicts_with = "wifi_password_file")]
     wifi_open: bool,
-    /// Country (ISO 3166), for the radio channels that are allowed there
-    #[arg(long, value_name = "CC", default_value = "XX", value_parser = country)]
-    country: Country,
+    /// Country (ISO 3166). It is kept in the image, but today's firmware cannot set it: the radio uses the channels that
+    /// are allowed everywhere
+    #[arg(long, value_name = "CC", value_parser = country)]
+    country: Option<Country>,
 }
 
 /// What the file holds.
@@ -161,17 +164,25 @@ struct Behaviour {
 #[derive(Debug, Clone, Copy)]
 struct Country([u8; 2]);
 
+impl Wifi {
+    fn doubt(&self) -> Option<Check> {
+        let code: String = self.country?.0.map(char::from).iter().collect();
+        Some(Check::doubtful(
+            format!("the country {code} is kept in the image"),
+            "today's firmware cannot set it; the radio uses the channels that are allowed everywhere",
+        ))
+    }
+}
+
 fn country(text: &str) -> Result<Country, String> {
     values::country(text).map(Country)
 }
 
 impl Image {
     pub(super) fn run(self) -> Outcome {
-        let out = self
-            .out
-            .clone()
-            .unwrap_or_else(|| format!("{}.uf2", provision::file_name_of(&self.thing)).into());
-        // What needs no server comes first: nothing is made for an image that cannot be written.
+        let out = self.out.clone().unwrap_or_else(|| self.default_out());
+        // What can be looked at without a certificate comes before it is made: the file's place, what goes into it and
+        // whether it has room there, the policy's document, the server.
         self.may_write(&out)?;
         let policy = PolicyChoice::of(self.device.policy.as_deref())?;
         let wishes = self.wishes()?;
@@ -180,7 +191,7 @@ impl Image {
         let mut checks = Vec::new();
         let mut tell = |check: Check| {
             if !self.json {
-                say!("{}", check.line(Paint::stdout()))?;
+                whoever_listens(say!("{}", check.line(Paint::stdout())))?;
             }
             checks.push(check);
             Ok(())
@@ -193,6 +204,9 @@ impl Image {
         match &found {
             Some(identity) => wishes.partition(&endpoint, &roots, identity).map(drop)?,
             None => wishes.fit(&endpoint, &roots)?,
+        }
+        if let Some(check) = self.wifi.doubt() {
+            tell(check)?;
         }
         roots.doubts.iter().cloned().try_for_each(&mut tell)?;
         if !self.offline {
@@ -212,14 +226,20 @@ impl Image {
         };
         let bytes = image.encode();
         self.may_write(&out)?;
-        directory::write_whole(&out, &bytes, Readers::Owner)
-            .context(|| format!("cannot write `{}`", out.display()))?;
+        directory::write_whole(&out, &bytes, Readers::Owner).map_err(|error| cannot_write(&out, &error))?;
         let written =
             Written { out: &out, image: &image, bytes: bytes.len(), firmware, identity, policies, checks };
         if self.json { written.say_json() } else { written.say() }
     }
 
+    fn default_out(&self) -> PathBuf {
+        // So that the small file does not overwrite the whole one.
+        let what = if self.content.config_only { "-config" } else { "" };
+        format!("{}{what}.uf2", provision::file_name_of(&self.thing)).into()
+    }
+
     fn may_write(&self, out: &Path) -> Outcome {
+        directory::can_write(out).map_err(|error| cannot_write(out, &error))?;
         if self.force || !out.exists() {
             return Ok(());
         }
@@ -233,7 +253,7 @@ impl Image {
             thing: self.thing.clone(),
             wifi_ssid: self.wifi.wifi_ssid.clone(),
             wifi_password: self.wifi.wifi_password_file.as_deref().map_or(Ok(String::new()), password)?,
-            wifi_country: self.wifi.country.0,
+            wifi_country: self.wifi.country.map_or(EVERYWHERE, |country| country.0),
             topic: behaviour.topic.clone().unwrap_or_else(|| telemetry_topic(&self.thing)),
             qos: if behaviour.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
             interval_ms: behaviour.interval,
@@ -277,19 +297,27 @@ impl Image {
 fn password(path: &Path) -> Outcome<String> {
     let shown =
         if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) };
-    let cannot = || format!("cannot read the Wi-Fi password from {shown}");
     let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin().take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text).context(cannot)?;
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text)
     } else {
-        let file = std::fs::File::open(path).context(cannot)?;
-        file.take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text).context(cannot)?;
-    }
-    values::password(&text).map_err(|why| {
-        Failure::new(format!("what {shown} holds is no Wi-Fi password"))
-            .why(why)
-            .advice("for a network without a password: --wifi-open")
+        std::fs::File::open(path)
+            .and_then(|file| file.take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text))
+    };
+    read.context(|| format!("cannot read the Wi-Fi password from {shown}")).map_err(|failure| {
+        failure.advice("give --wifi-password-file a text file that you may read, or - for standard input")
+    })?;
+    values::password(&text).map_err(|error| {
+        let failure = Failure::new(format!("what {shown} holds is no Wi-Fi password")).because(&error);
+        match error {
+            PasswordError::HexKey => failure.advice("write the password that it was made from"),
+            PasswordError::Unfit { .. } => failure.advice("for a network without a password: --wifi-open"),
+        }
     })
+}
+
+fn cannot_write(out: &Path, error: &std::io::Error) -> Failure {
+    directory::cannot_write(out, error, "name another file with --out FILE")
 }
 
 /// What was done.
