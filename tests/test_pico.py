@@ -9,7 +9,9 @@ import contextlib
 import fcntl
 import json
 import os
+import resource
 import shutil
+import signal
 import socket
 import ssl
 import stat
@@ -488,14 +490,18 @@ def test_a_place_that_is_no_files(server, cloud, place, name):
     (place / "link").symlink_to("target")
     (place / "dangling").symlink_to("nowhere")
     os.mkfifo(place / "pipe")
+    with contextlib.suppress(PermissionError):  # Only root makes one. The system's own is not risked.
+        os.mknod(place / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    if not (place / "device").exists():
+        (place / "device").symlink_to("/dev/null")
     for out, told in [("directory", "a directory"), ("link", "a symbolic link"), ("dangling", "a symbolic link"), ("pipe", "a pipe"),
-                      ("/dev/null", "a device"), ("none/out.uf2", "mkdir -p none"), ("x" * 250, "name too long"), ("..", "a directory")]:
+                      ("device", "a "), ("none/out.uf2", "mkdir -p none"), ("x" * 250, "name too long"), ("..", "a directory")]:
         for more in ((), ("--force",)):
             printed = image(place, server, name, *more, out=out, code=1)
             assert f"cannot write `{out}`" in printed and told in printed and "try: " in printed
     nothing_was_made(cloud, place, name)
     assert (place / "target").read_text() == "kept" and (place / "link").is_symlink()
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode) and stat.S_ISFIFO(os.stat(place / "pipe").st_mode)
+    assert stat.S_ISCHR(os.stat(place / "device").st_mode) and stat.S_ISFIFO(os.stat(place / "pipe").st_mode)
 
 
 def test_what_does_not_fit_into_the_partition(server, cloud, place, name):
@@ -919,10 +925,59 @@ def drive(path, board="pico-w"):
 def test_a_file_is_copied_whole(place, board):
     source = firmware(place / "firmware.uf2", board, sectors=30)
     target = drive(place / "drive", board)
-    assert "restarts by itself" in run(place, "flash", source, "--drive", target)
-    copied, = set(target.iterdir()) - {target / "INFO_UF2.TXT"}
+    # As from an earlier try.
+    (target / "eyot.uf2").write_bytes(b"old")
+    (target / "eyot.uf2").chmod(0o644)
+    with taken_by_a_board(target, source) as taken:
+        assert "it has restarted" in run(place, "flash", source, "--drive", target)
+    copied, = set(taken.iterdir()) - {taken / "INFO_UF2.TXT"}
     assert copied.read_bytes() == source.read_bytes()
     assert stat.S_IMODE(copied.stat().st_mode) == 0o600
+
+
+@contextlib.contextmanager
+def taken_by_a_board(target, source):
+    """What is behind the drive: once it has the whole file it restarts, and the drive is gone. Gives where that went."""
+    file, taken, size = target / "eyot.uf2", target.with_name("taken"), source.stat().st_size
+
+    def take():
+        eventually(lambda: file.exists() and file.stat().st_size == size, lambda: "the file")
+        target.rename(taken)
+
+    board = threading.Thread(target=take, daemon=True)
+    board.start()
+    yield taken
+    board.join(30)
+
+
+def test_a_board_that_does_not_restart(server, place, name):
+    """Perhaps it was none: the file that stays, with its secrets, is named."""
+    image(place, server, name)
+    target = drive(place / "drive")
+    told = run(place, "flash", "out.uf2", "--drive", target, code=1)
+    assert "is copied" in told and "has not restarted" in told and "private key" in told and f"rm {target}/eyot.uf2" in told
+    assert (target / "eyot.uf2").read_bytes() == (place / "out.uf2").read_bytes()
+
+
+def test_a_damaged_file_is_copied_by_force_alone(server, place, name):
+    image(place, server, name)
+    data = bytearray((place / "out.uf2").read_bytes())
+    data[3 * 16 * 512 + 32 + 100] ^= 1
+    (place / "out.uf2").write_bytes(data)
+    target = drive(place / "drive")
+    told = run(place, "flash", "out.uf2", "--drive", target, code=1)
+    assert "damaged" in told and "--force" in told and len(list(target.iterdir())) == 1
+    with taken_by_a_board(target, place / "out.uf2") as taken:
+        run(place, "flash", "out.uf2", "--drive", target, "--force")
+    assert (taken / "eyot.uf2").read_bytes() == data
+
+
+def test_a_link_on_the_drive_is_not_followed(place):
+    target = drive(place / "drive")
+    (place / "precious").write_text("kept")
+    (target / "eyot.uf2").symlink_to(place / "precious")
+    assert "no regular file" in run(place, "flash", "firmware.uf2", "--drive", target, code=1)
+    assert (place / "precious").read_text() == "kept" and (target / "eyot.uf2").is_symlink()
 
 
 def test_a_file_for_the_other_board_is_not_copied(place):
@@ -948,18 +1003,43 @@ def test_wait_waits_for_the_drive(place):
     try:
         assert "waiting" in process.stdout.readline()
         assert process.poll() is None
-        drive(place / "drive")
-        eventually(lambda: process.poll() is not None, lambda: "the end of the copy")
+        drive(place / "made").rename(place / "drive")
+        with taken_by_a_board(place / "drive", place / "firmware.uf2") as taken:
+            eventually(lambda: process.poll() is not None, lambda: "the end of the copy")
         assert process.returncode == 0, process.stdout.read()
-        assert (place / "drive/eyot.uf2").read_bytes() == (place / "firmware.uf2").read_bytes()
+        assert (taken / "eyot.uf2").read_bytes() == (place / "firmware.uf2").read_bytes()
     finally:
         process.kill()
         process.wait()
 
 
+def test_nobody_has_to_listen(place):
+    target = place / "drive"
+
+    def plug_in():
+        drive(place / "made").rename(target)
+
+    plugged = threading.Timer(0.5, plug_in)
+    with taken_by_a_board(target, place / "firmware.uf2") as taken:
+        plugged.start()
+        unheard(place, "pico", "flash", "firmware.uf2", "--drive", target, "--wait", code=0)
+    assert (taken / "eyot.uf2").read_bytes() == (place / "firmware.uf2").read_bytes()
+    damaged = place / "firmware.uf2"
+    damaged.write_bytes(damaged.read_bytes()[:-512])
+    assert "missing" in unheard(place, "pico", "flash", "firmware.uf2", "--drive", taken, code=1)
+
+
 def test_a_drive_that_takes_no_more(place):
-    """Nothing has vanished: an error."""
+    """Nothing has vanished: an error, and no half of a file with a key."""
     target = drive(place / "drive")
-    (target / "eyot.uf2").symlink_to("/dev/full")
-    told = run(place, "flash", "firmware.uf2", "--drive", target, code=1)
-    assert "cannot write" in told and "No space left" in told
+
+    def limited():
+        # A file may have 100,000 bytes: the nearest to a full drive that needs no mount.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    source = firmware(place / "long.uf2", sectors=30)
+    done = subprocess.run([BINARY, "pico", "flash", source, "--drive", target], capture_output=True, text=True, timeout=60, cwd=place,
+                          env=clean_environment(), preexec_fn=limited)
+    assert done.returncode == 1 and "cannot write" in done.stderr and "File too large" in done.stderr and "BOOTSEL" in done.stderr
+    assert {entry.name for entry in target.iterdir()} == {"INFO_UF2.TXT"}

@@ -180,9 +180,9 @@ mod tests {
         fs::write(&target, "kept").expect("written");
         std::os::unix::fs::symlink(&target, &link).expect("linked");
         fs::create_dir(&inner).expect("made");
-        for (path, what) in
-            [(link.as_path(), "symbolic link"), (&inner, "directory"), (Path::new("/dev/null"), "device")]
-        {
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        for (path, what) in [(link.as_path(), "symbolic link"), (&inner, "directory"), (&socket, "socket")] {
             for refused in [can_write(path), write_whole(path, b"new", Readers::All)] {
                 let error = refused.expect_err("no regular file").to_string();
                 assert!(error.contains(what), "{error}");
@@ -192,7 +192,7 @@ mod tests {
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
         assert!(can_write(&dir.path().join("none/file")).is_err() && can_write(Path::new("..")).is_err());
         assert!(can_write(&target).is_ok() && can_write(&dir.path().join("free")).is_ok());
-        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 3, "no left-overs");
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 4, "no left-overs");
     }
 
     #[test]

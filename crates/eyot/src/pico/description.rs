@@ -67,6 +67,11 @@ impl Description {
         Ok(Self { board: image.board(), firmware_bytes, configuration })
     }
 
+    /// Whether the image has a private key and a password in it.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.configuration.is_some()
+    }
+
     /// For people.
     pub(crate) fn show(&self, paint: Paint) -> Outcome {
         let line = |name: &str, text: String| {
