@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Api, ServerArgs};
 use crate::failure::{Failure, Outcome};
+use crate::input_file;
 use crate::provision::{
     self, Asked, Check, DeviceFiles, GROUP, KeySource, Plan, PolicyChoice, Provisioned, RULE, Verdict,
 };
@@ -66,7 +67,7 @@ impl Provision {
                 .advice("make it in the console, as the post does: Message routing, Rules"));
         }
         let keys = match (self.csr, self.key_type) {
-            (Some(path), _) => KeySource::Request(path),
+            (Some(path), _) => KeySource::Request(input_file::read_text(&path, "--csr FILE")?),
             (None, None | Some(KeyType::Rsa)) => KeySource::Rsa,
             (None, Some(KeyType::P256)) => KeySource::P256,
         };

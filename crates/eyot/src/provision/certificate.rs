@@ -4,7 +4,6 @@ use pki::KeyKind;
 
 use crate::client::{Api, NewCertificate};
 use crate::failure::{Context as _, Failure, Outcome};
-use crate::input_file;
 
 use super::files::{CERTIFICATE_DER, CERTIFICATE_PEM, PRIVATE_KEY_DER, PRIVATE_KEY_PEM};
 use super::{Asked, KeySource, Plan};
@@ -134,9 +133,8 @@ pub(super) fn make(api: &Api, plan: &Plan<'_>, waiting: Option<&WaitingKey>) -> 
             from_request(api, plan, &made)
         }
         KeySource::Rsa => from_service(api, plan),
-        KeySource::Request(path) => {
-            let text = input_file::read_text(path, "--csr FILE")?;
-            let certificate = api.create_certificate_from_csr(&text)?;
+        KeySource::Request(pem) => {
+            let certificate = api.create_certificate_from_csr(pem)?;
             plan.files.write_certificate(&certificate.certificate_pem)?;
             Ok(certificate)
         }

@@ -82,8 +82,12 @@ impl DeviceFiles {
     /// Keeps other runs out of the directory until the answer is dropped.
     pub(super) fn lock(&self) -> Outcome<File> {
         let shown = self.dir.display();
-        let locked =
-            directory::lock(&self.dir, LOCK_PATIENCE).context(|| format!("cannot lock `{shown}`"))?;
+        let locked = directory::lock(&self.dir, LOCK_PATIENCE)
+            .context(|| format!("cannot lock `{shown}`"))
+            .map_err(|failure| {
+            failure
+                .advice("choose a directory on a file system that has locks: eyot provision THING --out DIR")
+        })?;
         locked.ok_or_else(|| {
             Failure::new(format!("another eyot is making a device in `{shown}`"))
                 .advice("wait until it has ended, and run the same command again")

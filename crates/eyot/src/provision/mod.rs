@@ -57,8 +57,8 @@ pub(crate) enum KeySource {
     Rsa,
     /// P-256, made here; the service sees only the signing request.
     P256,
-    /// The device keeps its own and made this signing request.
-    Request(PathBuf),
+    /// The device keeps its own and made this signing request, PEM.
+    Request(String),
 }
 
 /// What was made.

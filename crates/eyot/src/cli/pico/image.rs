@@ -1,6 +1,5 @@
 //! `eyot pico image`.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use mqtt_wire::QoS;
@@ -16,10 +15,8 @@ use crate::provision::{self, Asked, Check, DeviceFiles, KeySource, Plan, PolicyC
 use crate::terminal::{Paint, say, say_json, whoever_listens};
 
 use super::super::provision::thing_name;
-use super::values::{self, PasswordError};
+use super::{password, values};
 
-/// Longest file that a password is read from: what is longer was meant to be another.
-const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 /// The country when none is given: channels that are allowed everywhere.
 const EVERYWHERE: [u8; 2] = *b"XX";
 /// What a last will says unless it is told.
@@ -252,7 +249,11 @@ impl Image {
         Ok(Wishes {
             thing: self.thing.clone(),
             wifi_ssid: self.wifi.wifi_ssid.clone(),
-            wifi_password: self.wifi.wifi_password_file.as_deref().map_or(Ok(String::new()), password)?,
+            wifi_password: self
+                .wifi
+                .wifi_password_file
+                .as_deref()
+                .map_or(Ok(String::new()), password::read)?,
             wifi_country: self.wifi.country.map_or(EVERYWHERE, |country| country.0),
             topic: behaviour.topic.clone().unwrap_or_else(|| telemetry_topic(&self.thing)),
             qos: if behaviour.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
@@ -291,29 +292,6 @@ impl Image {
         };
         DeviceIdentity::provisioned(api, &plan)
     }
-}
-
-/// Reads a password; no message shows it.
-fn password(path: &Path) -> Outcome<String> {
-    let shown =
-        if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) };
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path)
-            .and_then(|file| file.take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text))
-    };
-    read.context(|| format!("cannot read the Wi-Fi password from {shown}")).map_err(|failure| {
-        failure.advice("give --wifi-password-file a text file that you may read, or - for standard input")
-    })?;
-    values::password(&text).map_err(|error| {
-        let failure = Failure::new(format!("what {shown} holds is no Wi-Fi password")).because(&error);
-        match error {
-            PasswordError::HexKey => failure.advice("write the password that it was made from"),
-            PasswordError::Unfit { .. } => failure.advice("for a network without a password: --wifi-open"),
-        }
-    })
 }
 
 fn cannot_write(out: &Path, error: &std::io::Error) -> Failure {

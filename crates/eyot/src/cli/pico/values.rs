@@ -1,8 +1,6 @@
 //! Values on the command line of `eyot pico image`, each checked against what the firmware takes.
 
-use device_core::settings::{
-    INTERVAL_MS_MIN, WIFI_PASSWORD_BYTES_MAX, WIFI_PASSWORD_BYTES_MIN, WIFI_SSID_BYTES_MAX,
-};
+use device_core::settings::{INTERVAL_MS_MIN, WIFI_SSID_BYTES_MAX};
 use device_core::{TOPIC_BYTES_MAX, WILL_PAYLOAD_BYTES_MAX};
 use mqtt_session::{Limits, basic_ingest, check_topic};
 use mqtt_wire::TopicName;
@@ -12,9 +10,6 @@ use crate::duration::{DurationError, HumanDuration};
 /// Longest interval: a day. A board that is silent for longer looks dead.
 const INTERVAL_MS_MAX: u128 = 86_400_000;
 
-/// Digits of a WPA2 key, 256 bits [IEEE 802.11 J.4.1].
-const HEX_KEY_DIGITS: usize = 64;
-
 /// The name of a network.
 pub(super) fn ssid(text: &str) -> Result<String, String> {
     if (1..=WIFI_SSID_BYTES_MAX).contains(&text.len()) && !text.contains('\0') {
@@ -22,37 +17,6 @@ pub(super) fn ssid(text: &str) -> Result<String, String> {
     } else {
         Err(format!("a Wi-Fi network's name has 1 to {WIFI_SSID_BYTES_MAX} bytes"))
     }
-}
-
-/// What is wrong with a Wi-Fi password. No message repeats it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PasswordError {
-    /// What other programs take for the key itself.
-    #[error("64 hexadecimal digits are a key and no password, and hexadecimal keys are not supported")]
-    HexKey,
-    /// Too short, too long, or with characters that nobody types.
-    #[error(
-        "a Wi-Fi password is one line of {WIFI_PASSWORD_BYTES_MIN} to {WIFI_PASSWORD_BYTES_MAX} bytes without control characters, and this has {bytes}"
-    )]
-    Unfit {
-        /// Its length.
-        bytes: usize,
-    },
-}
-
-/// A passphrase as its file holds it: one line end is not part of it, nor is the mark that editors on Windows write first.
-pub(super) fn password(file: &str) -> Result<String, PasswordError> {
-    let line = file.strip_prefix('\u{feff}').unwrap_or(file);
-    let line = line.strip_suffix('\n').unwrap_or(line);
-    let password = line.strip_suffix('\r').unwrap_or(line);
-    if password.len() == HEX_KEY_DIGITS && password.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(PasswordError::HexKey);
-    }
-    let fits = (WIFI_PASSWORD_BYTES_MIN..=WIFI_PASSWORD_BYTES_MAX).contains(&password.len());
-    if fits && !password.contains(char::is_control) {
-        return Ok(password.to_owned());
-    }
-    Err(PasswordError::Unfit { bytes: password.len() })
 }
 
 /// Two capital letters.
@@ -110,35 +74,6 @@ pub(super) fn keep_alive_s(text: &str) -> Result<u16, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_password_ends_with_its_line() {
-        assert_eq!(password("12345678\n"), Ok("12345678".to_owned()));
-        assert_eq!(password("12345678\r\n"), Ok("12345678".to_owned()));
-        assert_eq!(password(" with spaces "), Ok(" with spaces ".to_owned()));
-        assert_eq!(password(&"x".repeat(63)).map(|text| text.len()), Ok(63));
-        assert_eq!(password("\u{feff}12345678\r\n"), Ok("12345678".to_owned()));
-        assert_eq!(password("pässword\u{feff}x"), Ok("pässword\u{feff}x".to_owned()));
-        for text in [
-            "",
-            "\n",
-            "1234567",
-            "1234567\n",
-            "12345678\n\n",
-            "1234\t5678",
-            "12345678\x1b",
-            "12345678\0",
-            "\u{feff}1234567",
-            "12345678\u{85}",
-            &"x".repeat(64),
-        ] {
-            let error = password(text).expect_err(text);
-            assert!(matches!(error, PasswordError::Unfit { .. }), "{text:?}");
-            assert!(text.trim().is_empty() || !error.to_string().contains(text.trim()), "{error}");
-        }
-        assert_eq!(password(&"0123456789abcdefABCDEF".repeat(3)[..64]), Err(PasswordError::HexKey));
-        assert_eq!(password(&"a".repeat(63)), Ok("a".repeat(63)));
-    }
 
     #[test]
     fn a_topic_keeps_the_servers_limits() {
