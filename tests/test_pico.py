@@ -17,6 +17,7 @@ import stat
 import struct
 import subprocess
 import threading
+import zlib
 
 import pytest
 
@@ -836,6 +837,9 @@ def test_show_tells_no_secret_and_says_what_is_damaged(server, place, name):
     assert secret[:2] == b"\x04\x20"
     forms = [secret[2:], secret[2:].hex().encode(), *(base64.b64encode(secret[skip:])[:40] for skip in range(3)),
              *(line.encode() for line in (place / f"{name}-keys" / "private.pem.key").read_text().splitlines()[1:-1]), PASSWORD.encode()]
+    family, pages = read_uf2(place / "out.uf2")
+    pem = "".join((place / f"{name}-keys" / "private.pem.key").read_text().split())
+    assert forms[0] in b"".join(pages[address] for address in sorted(pages)) and any(form.decode() in pem for form in forms[2:5])
     for more in ((), ("--json",)):
         done = subprocess.run([BINARY, "pico", "show", "out.uf2", *more], cwd=place, capture_output=True, timeout=60,
                               env=clean_environment(NO_COLOR="1"))
@@ -849,6 +853,31 @@ def test_show_tells_no_secret_and_says_what_is_damaged(server, place, name):
     assert "damaged" in run(place, "show", "out.uf2", code=1)
     (place / "out.uf2").write_bytes(data[:-100])
     assert "cut off" in run(place, "show", "out.uf2", code=1)
+
+
+def test_what_show_cannot_read_is_named(server, place, name):
+    firmware(place / "elsewhere.uf2", start=FLASH + 4096)
+    told = run(place, "show", "elsewhere.uf2", code=1)
+    assert "no image of ours" in told and "elsewhere.uf2" in told and "make it again with `eyot pico image`" in told
+    image(place, server, name, "--config-only", content=())
+    with_certificate(place / "out.uf2", b"no certificate")
+    told = run(place, "show", "out.uf2", code=1)
+    assert "the certificate in the configuration of `out.uf2` is unreadable" in told and "make it again" in told
+
+
+def with_certificate(path, certificate):
+    """Puts other bytes in the place of the image's certificate: the checksum is right."""
+    family, pages = read_uf2(path)
+    partition = b"".join(pages[address] for address in sorted(pages))
+    length, = struct.unpack_from("<I", partition, 8)
+    fields, rest = b"", partition[16:16 + length]
+    while rest:
+        tag, size = struct.unpack_from("<HH", rest)
+        value, rest = rest[4:4 + size], rest[4 + size:]
+        value = certificate if tag == 0x0F else value
+        fields += struct.pack("<HH", tag, len(value)) + value
+    content = (partition[:8] + struct.pack("<II", len(fields), zlib.crc32(fields)) + fields).ljust(len(partition), b"\xff")
+    path.write_bytes(b"".join(block(family, CONFIG + at, at // 256, len(pages), content[at:at + 256]) for at in range(0, len(content), 256)))
 
 
 # flash ------------------------------------------------------------------------------------------------------------------------

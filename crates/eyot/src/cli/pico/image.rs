@@ -12,7 +12,7 @@ use crate::directory::{self, Readers};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::pico::{self, Description, DeviceIdentity, Firmware, LastWill, Roots, Wishes};
 use crate::provision::{self, Asked, Check, DeviceFiles, KeySource, Plan, PolicyChoice, telemetry_topic};
-use crate::terminal::{Paint, say, say_json, whoever_listens};
+use crate::terminal::{Paint, printable_line, say, say_json, whoever_listens};
 
 use super::super::provision::thing_name;
 use super::{password, values};
@@ -312,21 +312,22 @@ struct Written<'a> {
 impl Written<'_> {
     fn say(&self) -> Outcome {
         let paint = Paint::stdout();
+        let shown = |path: &Path| printable_line(&path.display().to_string()).into_owned();
         say!("")?;
         Description::of(self.image, self.out)?.show(paint)?;
         if let Some(firmware) = &self.firmware {
-            say!("{} {}", paint.bold("firmware of"), firmware.path.display())?;
+            say!("{} {}", paint.bold("firmware of"), shown(&firmware.path))?;
         }
         let verb = if self.identity.is_new { "made" } else { "found" };
-        say!("{} {} ({verb})", paint.bold("keys in    "), self.identity.files.dir().display())?;
+        say!("{} {} ({verb})", paint.bold("keys in    "), shown(self.identity.files.dir()))?;
         say!("{} {}", paint.bold("policies   "), self.policies.join(", "))?;
         say!("")?;
         say!(
             "wrote {} ({} KiB), with the private key and the Wi-Fi password: keep it to yourself",
-            self.out.display(),
+            shown(self.out),
             self.bytes / 1024
         )?;
-        say!("onto the board: eyot pico flash {}", self.out.display())
+        say!("onto the board: eyot pico flash {}", shown(self.out))
     }
 
     fn say_json(&self) -> Outcome {
