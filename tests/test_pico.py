@@ -4,15 +4,25 @@ UF2 files are read by a reader of a few lines that shares nothing with eyot; the
 which uses the code of the firmware. No board is needed: its drive is a directory with an INFO_UF2.TXT.
 """
 
+import base64
+import contextlib
+import fcntl
 import json
 import os
+import resource
 import shutil
+import signal
+import ssl
 import stat
 import struct
 import subprocess
+import threading
+import zlib
 
 import pytest
 
+from support.api_proxy import ApiProxy
+from support.authority import Authority, tls_server
 from support.cloud import policy, statement
 from support.openssl import openssl
 from support.server import BINARY, Server, clean_environment
@@ -197,6 +207,235 @@ def test_an_open_network_and_a_password_from_standard_input(server, place, name)
     assert PASSWORD.encode() + b"\r" not in (place / "stdin.uf2").read_bytes()
 
 
+def test_a_configuration_alone_has_a_name_of_its_own(server, place, name):
+    common = "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--endpoint-url", server.api_url
+    run(place, *common, "--firmware", "firmware.uf2")
+    assert f"wrote {name}-config.uf2" in run(place, *common, "--config-only")
+    assert shown(place, f"{name}.uf2")["firmwareBytes"] and shown(place, f"{name}-config.uf2")["firmwareBytes"] is None
+
+
+def test_a_country_is_said_to_wait_for_its_firmware(server, place, name):
+    line, = [line for line in image(place, server, name, "--country", "de").splitlines() if "country DE is kept" in line]
+    assert line.startswith("! ") and "cannot set it" in line
+    assert "cannot set it" not in image(place, server, name, "--force")
+    assert shown(place)["configuration"]["wifiCountry"] == "XX"
+    assert "cannot set it" in " ".join(run(place, "image", "--help").split())
+
+
+def closed_pipe():
+    """What `eyot … | true` writes to."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def unheard(place, *arguments, code):
+    """Runs a command whose reader has gone; answers its errors."""
+    writing = closed_pipe()
+    try:
+        done = subprocess.run([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE, text=True,
+                              timeout=60, cwd=place, env=clean_environment(NO_COLOR="1"))
+    finally:
+        os.close(writing)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def test_a_reader_that_goes_away_does_not_end_the_work(server, cloud, place, name):
+    common = "--wifi-ssid", SSID, "--wifi-open", "--firmware", "firmware.uf2", "--endpoint-url", server.api_url
+    unheard(place, "pico", "image", "--thing", name, *common, "--out", "out.uf2", code=0)
+    assert shown(place)["configuration"]["thingName"] == name
+    # What fails is not taken for a success.
+    (place / f"{name}.json").write_text(policy(statement("iot:Publish", "*")))
+    told = unheard(place, "provision", f"{name}2", "--policy", f"{name}.json", "--endpoint-url", server.api_url, code=1)
+    assert "cannot connect with this" in told
+
+
+def test_a_topic_does_not_drive_the_terminal(server, place, name):
+    topic = "a\x1b[2J\n✔ b"
+    printed = image(place, server, name, "--topic", topic)
+    assert "\x1b" not in printed and "publish to `a\\u{1b}[2J\\u{a}✔ b`" in printed
+    assert not [line for line in printed.splitlines() if line.startswith("✔ b")]
+    (place / f"{name}x.json").write_text(policy(statement("iot:Connect", "*")))
+    assert "\x1b" not in image(place, server, f"{name}x", "--policy", f"{name}x.json", "--topic", topic, "--force", code=1)
+
+
+# The same device again -----------------------------------------------------------------------------------------------------
+
+
+def provision(place, url, name, *more, code=0):
+    done = subprocess.run([BINARY, "provision", name, "--endpoint-url", url, *map(str, more)], capture_output=True, text=True,
+                          timeout=60, cwd=place, env=clean_environment(NO_COLOR="1"))
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def policies_of(cloud, name):
+    arn, = cloud.iot.list_thing_principals(thingName=name)["principals"]
+    return sorted(found["policyName"] for found in cloud.iot.list_attached_policies(target=arn)["policies"])
+
+
+def restricted(place, thing, policy_name):
+    topics = [f"arn:aws:iot:us-east-1:000000000000:topic/$aws/rules/telemetry/{thing}"]
+    (place / f"{policy_name}.json").write_text(policy(
+        statement("iot:Connect", f"arn:aws:iot:us-east-1:000000000000:client/{thing}"), statement("iot:Publish", topics)))
+    return f"{policy_name}.json"
+
+
+def test_a_repetition_gives_a_restricted_device_no_more_rights(server, cloud, place, name):
+    mine = restricted(place, name, f"{name}-mine")
+    image(place, server, name, "--policy", mine)
+    assert policies_of(cloud, name) == [f"{name}-mine"]
+    assert f"policies    {name}-mine" in image(place, server, name, "--force")
+    assert json.loads(image(place, server, name, "--force", "--json"))["policies"] == [f"{name}-mine"]
+    image(place, server, name, "--force", "--policy", mine)
+    assert f"policies    {name}-mine" in provision(place, server.api_url, name)
+    assert json.loads(provision(place, server.api_url, name, "--policy", mine, "--json"))["policies"] == [f"{name}-mine"]
+    assert policies_of(cloud, name) == [f"{name}-mine"]
+
+
+def test_a_policy_beside_another_is_refused(server, cloud, place, name):
+    image(place, server, name)
+    mine = restricted(place, name, f"{name}-mine")
+    for told in (image(place, server, name, "--force", "--policy", mine, code=1),
+                 provision(place, server.api_url, name, "--policy", mine, code=1)):
+        assert "allow-all" in told and "aws iot detach-policy --policy-name allow-all --target arn:" in told
+    assert policies_of(cloud, name) == ["allow-all"]
+    assert f"{name}-mine" not in [found["policyName"] for found in cloud.iot.list_policies()["policies"]]
+    arn, = cloud.iot.list_thing_principals(thingName=name)["principals"]
+    cloud.iot.detach_policy(policyName="allow-all", target=arn)
+    image(place, server, name, "--force", "--policy", mine)
+    assert policies_of(cloud, name) == [f"{name}-mine"]
+    # Two, one of which is the given one: it is not the only one.
+    cloud.iot.attach_policy(policyName="allow-all", target=arn)
+    assert "detach-policy --policy-name allow-all" in image(place, server, name, "--force", "--policy", mine, code=1)
+    assert policies_of(cloud, name) == sorted(["allow-all", f"{name}-mine"])
+
+
+@pytest.mark.parametrize("document", ["{", '{"Version": "2012-10-17"}', None], ids=["no-json", "malformed", "none"])
+def test_a_policy_that_cannot_be_used_leaves_nothing_made(server, cloud, place, name, document):
+    if document is not None:
+        (place / f"{name}.json").write_text(document)
+    for told in (image(place, server, name, "--policy", f"{name}.json", code=1),
+                 provision(place, server.api_url, name, "--policy", f"{name}.json", code=1)):
+        assert f"{name}.json" in told and "try: " in told
+        nothing_was_made(cloud, place, name)
+    assert "--csr FILE" in provision(place, server.api_url, name, "--csr", "none.csr", code=1)
+    (place / "a b.json").write_text(policy(statement("iot:*", "*")))
+    assert "rename the file" in image(place, server, name, "--policy", "a b.json", code=1)
+    nothing_was_made(cloud, place, name)
+
+
+def test_things_with_similar_names_are_two_devices(server, cloud, place, name):
+    with_colon, with_line = f"{name}:x", f"{name}_x"
+    first = json.loads(image(place, server, with_colon, "--json"))
+    second = json.loads(image(place, server, with_line, "--json", "--force"))
+    assert not second["certificateReused"] and first["directory"] != second["directory"]
+    assert cloud.iot.list_thing_principals(thingName=with_colon)["principals"] \
+        != cloud.iot.list_thing_principals(thingName=with_line)["principals"]
+
+
+def test_a_directory_is_one_things(server, cloud, place, name):
+    provision(place, server.api_url, name, "--out", "keys")
+    told = provision(place, server.api_url, f"{name}x", "--out", "keys", code=1)
+    assert f"thing `{name}`" in told and f"eyot provision {name}x --out DIR" in told
+    assert not any(thing["thingName"] == f"{name}x" for thing in cloud.iot.list_things()["things"])
+    assert json.loads((place / "keys/connection.json").read_text())["thingName"] == name
+
+
+def test_a_kind_of_key_that_was_asked_for_is_not_replaced(server, place, name):
+    provision(place, server.api_url, name)
+    told = image(place, server, name, "--key", "p256", code=1)
+    assert "RSA-2048" in told and "p256 was asked for" in told and "--key-type p256" in told
+    image(place, server, name, "--key", "rsa")
+    image(place, server, name, "--force")
+    assert shown(place)["configuration"]["keyType"] == "RSA-2048"
+    image(place, server, f"{name}2", out="second.uf2")
+    assert "P-256" in provision(place, server.api_url, f"{name}2", "--key-type", "rsa", code=1)
+    provision(place, server.api_url, f"{name}2")
+    assert "rsa was asked for" in image(place, server, f"{name}2", "--key", "rsa", "--force", code=1)
+
+
+@pytest.mark.parametrize("command", ["image", "provision"])
+def test_a_run_that_failed_can_be_repeated(server, cloud, place, name, command):
+    """The key was written, and the service had no time."""
+    def attempt(url, code):
+        if command == "provision":
+            return provision(place, url, name, "--key-type", "p256", code=code)
+        return run(place, "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--out", "out.uf2", "--firmware", "firmware.uf2",
+                   "--endpoint-url", url, code=code)
+
+    with ApiProxy(server.api_url, refuse="/certificates") as proxy:
+        assert "run the same command again" in attempt(proxy.url, 1)
+        key = (place / f"{name}-keys/private.der").read_bytes()
+        # As a run that was killed between two files leaves it.
+        (place / f"{name}-keys/private.der").unlink()
+        attempt(proxy.url, 0)
+    assert (place / f"{name}-keys/private.der").read_bytes() == key
+    assert policies_of(cloud, name) == ["allow-all"]
+
+
+def test_a_certificate_that_was_written_by_half_is_found(server, cloud, place, name):
+    image(place, server, name)
+    before = (place / f"{name}-keys/certificate.der").read_bytes()
+    for left in ("certificate.pem.crt", "connection.json", "root-ca.pem"):
+        (place / f"{name}-keys" / left).unlink()
+    assert json.loads(image(place, server, name, "--force", "--json"))["certificateReused"]
+    assert (place / f"{name}-keys/certificate.der").read_bytes() == before
+    assert len(cloud.iot.list_thing_principals(thingName=name)["principals"]) == 1
+
+
+def test_a_key_of_the_service_that_was_lost(server, cloud, place, name):
+    """It is told only once: what remains is said, and the command can be repeated."""
+    keys = place / f"{name}-keys"
+
+    def spoil(path, status):
+        if path == "/keys-and-certificate":
+            (keys / "private.pem.key").mkdir()
+
+    with ApiProxy(server.api_url, answered=spoil) as proxy:
+        told = provision(place, proxy.url, name, code=1)
+    assert "only once" in told and "update-certificate --new-status INACTIVE --certificate-id" in told
+    (keys / "private.pem.key").rmdir()
+    assert "(made)" in provision(place, server.api_url, name)
+    assert policies_of(cloud, name) == ["allow-all"]
+
+
+def test_an_rsa_key_whose_certificate_was_lost_gets_another(server, cloud, place, name):
+    provision(place, server.api_url, name, "--out", "first")
+    keys = place / f"{name}-keys"
+    keys.mkdir()
+    shutil.copy(place / "first/private.pem.key", keys)
+    printed = provision(place, server.api_url, name)
+    assert "(made)" in printed and "list-certificates" in printed
+    assert (keys / "private.der").read_bytes() == (place / "first/private.der").read_bytes()
+    assert (keys / "certificate.der").read_bytes() != (place / "first/certificate.der").read_bytes()
+
+
+def test_runs_at_the_same_time_make_one_device(server, cloud, place, name):
+    command = [BINARY, "pico", "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--firmware", "firmware.uf2",
+               "--endpoint-url", server.api_url, "--json", "--out"]
+    runs = [subprocess.Popen([*command, f"{number}.uf2"], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             env=clean_environment(NO_COLOR="1")) for number in range(6)]
+    printed = [run.communicate(timeout=60)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 6, printed
+    assert len({shown(place, f"{number}.uf2")["configuration"]["certificateId"] for number in range(6)}) == 1
+    assert sorted(json.loads(text)["certificateReused"] for text in printed) == [False] + [True] * 5
+    assert policies_of(cloud, name) == ["allow-all"]
+
+
+def test_a_directory_that_another_run_keeps(server, place, name):
+    (place / f"{name}-keys").mkdir()
+    held = os.open(place / f"{name}-keys", os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        told = provision(place, server.api_url, name, code=1)
+    finally:
+        os.close(held)
+    assert "another eyot" in told and "run the same command again" in told
+    provision(place, server.api_url, name)
+
+
 # What is refused, before a file is written ---------------------------------------------------------------------------------
 
 
@@ -211,13 +450,81 @@ def test_a_password_that_no_network_has(server, cloud, place, name, password):
 @pytest.mark.parametrize("more", [
     ("--country", "Germany"), ("--interval", "1ms"), ("--interval", "2"), ("--qos", "2"), ("--topic", "a/#"),
     ("--keep-alive", "1h"), ("--board", "pico"), ("--wifi-open",), ("--will-payload", "without a topic"),
+    ("--topic", "0/1/2/3/4/5/6/7/8"), ("--topic", "x" * 257), ("--topic", "$aws/rules//x"), ("--topic", "$aws/things/t/shadow/update"),
+    ("--will-topic", "$SYS/gone"), ("--will-topic", "0/1/2/3/4/5/6/7/8"),
     ("--config-only", "--firmware", "firmware.uf2"), ("--device-dir", "d", "--key", "rsa"), ("--thing", "a b"),
-], ids=lambda more: "_".join(more))
+], ids=lambda more: "_".join(more)[:40])
 def test_wrong_usage(server, place, name, more):
     arguments = ["image", "--wifi-ssid", SSID, "--wifi-password-file", "password", "--out", "out.uf2", "--endpoint-url", server.api_url]
-    run(place, *arguments, *(() if "--thing" in more else ("--thing", name)), *more, code=2)
+    # Not to be refused is another thing than to be refused for another reason.
+    told = run(place, *arguments, *(() if "--thing" in more else ("--thing", name)), *more, code=2)
+    assert more[0] in told or "wifi" in more[0] or "required" in told
     run(place, "image", "--thing", name, "--wifi-ssid", SSID, code=2)
     run(place, "image", "--thing", name, "--wifi-ssid", "x" * 33, "--wifi-open", code=2)
+
+
+@pytest.mark.parametrize("password,stored", [("\ufeffcorrect horse", "correct horse"), ("pässwörter", "pässwörter")], ids=["bom", "utf-8"])
+def test_a_password_as_an_editor_writes_it(server, place, name, password, stored):
+    (place / "password").write_text(password + "\r\n")
+    image(place, server, name)
+    assert len(stored.encode()).to_bytes(2, "little") + stored.encode() in (place / "out.uf2").read_bytes()
+
+
+@pytest.mark.parametrize("password", ["correct\x1bhorse", "correct\thorse", "correct\x7fhorse"], ids=["escape", "tab", "delete"])
+def test_a_password_that_nobody_types(server, cloud, place, name, password):
+    (place / "password").write_text(password + "\n")
+    told = image(place, server, name, code=1)
+    assert "control characters" in told and "horse" not in told
+    nothing_was_made(cloud, place, name)
+
+
+def test_a_key_in_hexadecimal_is_no_password(server, cloud, place, name):
+    (place / "password").write_text("0123456789abcdef" * 4 + "\n")
+    told = image(place, server, name, code=1)
+    assert "hexadecimal keys are not supported" in told and "--wifi-open" not in told and "0123" not in told
+    nothing_was_made(cloud, place, name)
+
+
+def test_a_place_that_is_no_files(server, cloud, place, name):
+    """Also with --force only a regular file is replaced."""
+    (place / "directory").mkdir()
+    (place / "target").write_text("kept")
+    (place / "link").symlink_to("target")
+    (place / "dangling").symlink_to("nowhere")
+    os.mkfifo(place / "pipe")
+    with contextlib.suppress(PermissionError):  # Only root makes one. The system's own is not risked.
+        os.mknod(place / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    if not (place / "device").exists():
+        (place / "device").symlink_to("/dev/null")
+    for out, told in [("directory", "a directory"), ("link", "a symbolic link"), ("dangling", "a symbolic link"), ("pipe", "a pipe"),
+                      ("device", "a "), ("none/out.uf2", "mkdir -p none"), ("x" * 250, "name too long"), ("..", "a directory")]:
+        for more in ((), ("--force",)):
+            printed = image(place, server, name, *more, out=out, code=1)
+            assert f"cannot write `{out}`" in printed and told in printed and "try: " in printed
+    nothing_was_made(cloud, place, name)
+    assert (place / "target").read_text() == "kept" and (place / "link").is_symlink()
+    assert stat.S_ISCHR(os.stat(place / "device").st_mode) and stat.S_ISFIFO(os.stat(place / "pipe").st_mode)
+
+
+def test_what_does_not_fit_into_the_partition(server, cloud, place, name):
+    large = [Authority(place, "ec", name=f"large {number}", extensions="nsComment=" + "x" * 5000).certificate for number in range(3)]
+    told = image(place, server, name, "--ca", large[0], "--ca", large[1], "--ca", large[2], "--offline", code=1)
+    assert "does not fit" in told and "fewer --ca" in told
+    nothing_was_made(cloud, place, name)
+    image(place, server, name, "--ca", large[0], "--ca", large[1], "--offline")
+
+
+def test_every_refusal_has_a_next_step(server, cloud, place, name):
+    (place / "long").write_bytes(bytes(9 * 1024 * 1024))
+    for told in [image(place, server, name, content=("--firmware", "none.uf2"), code=1),
+                 image(place, server, name, content=("--firmware", "long"), code=1),
+                 image(place, server, name, wifi=("--wifi-password-file", "none"), code=1),
+                 image(place, server, name, "--policy", "none.json", code=1),
+                 run(place, "show", "none.uf2", code=1), run(place, "show", "/dev/zero", code=1), run(place, "show", "long", code=1)]:
+        assert "try: " in told
+    nothing_was_made(cloud, place, name)
+    (place / f"{name}-keys").write_text("a file")
+    assert "try: " in image(place, server, name, code=1)
 
 
 def nothing_was_made(cloud, place, name):
@@ -225,30 +532,142 @@ def nothing_was_made(cloud, place, name):
     assert not any(thing["thingName"] == name for thing in cloud.iot.list_things()["things"])
 
 
-def test_localhost_is_refused_unless_it_is_meant(tmp_path_factory, place, name):
-    """A board cannot reach its server's loopback; one in an emulator can, and then it is given by hand."""
+def test_localhost_is_refused(tmp_path_factory, place, name):
+    """A board cannot reach its server's loopback."""
     with Server(tmp_path_factory.mktemp("loopback")) as server:
         told = image(place, server, name, code=1)
         assert "localhost" in told and "--lan" in told and "--endpoint" in told
         assert not (place / "out.uf2").exists()
-        for host in ("localhost", "127.0.0.1"):
-            endpoint = f"{host}:{server.mqtts_port}"
-            printed = image(place, server, name, "--endpoint", endpoint, "--force")
-            assert "emulator" in printed
-            found = shown(place)["configuration"]
-            assert (found["endpoint"], found["port"]) == (host, server.mqtts_port)
+        # A board's loopback is never this machine's, not in an emulator either: so it is not used when it is given by hand.
+        for host in ("localhost", "127.0.0.1", "a.localhost"):
+            assert "the board itself" in image(place, server, name, "--endpoint", f"{host}:{server.mqtts_port}", code=2)
+        assert not (place / "out.uf2").exists()
 
 
 def test_a_server_that_does_not_answer_or_cannot_be_verified(server, cloud, place, name):
-    told = image(place, server, name, "--endpoint", "127.0.0.1:1", code=1)
-    assert "127.0.0.1:1" in told and "--offline" in told
-    # Its certificate does not name 127.0.0.2, on which it listens too.
-    told = image(place, server, name, "--endpoint", f"127.0.0.2:{server.mqtts_port}", code=1)
+    host = lan_host(cloud)
+    told = image(place, server, name, "--endpoint", f"{host}:1", code=1)
+    assert f"{host}:1" in told and "--offline" in told
+    authority = Authority(place, "ec")
+    with tls_server(authority.server("ec", "another.example"), host) as port:
+        told = image(place, server, name, "--endpoint", f"{host}:{port}", "--ca", authority.certificate, code=1)
     assert "certificate" in told and "--advertise" in told
     nothing_was_made(cloud, place, name)
-    assert "IPv4" in image(place, server, name, "--endpoint", "[fe80::1]:8883", code=1)
     image(place, server, name, "--endpoint", "192.0.2.1", "--offline")
     assert shown(place)["configuration"]["endpoint"] == "192.0.2.1"
+
+
+@pytest.mark.parametrize("option", ["--endpoint", "--ntp"])
+@pytest.mark.parametrize("host,told", [
+    ("[fe80::1]:8883", "IPv4 alone"), ("::1", "IPv4 alone"), ("[::1]", "IPv4 alone"), ("eyot.local", ".local"), ("127.0.0.1", "board itself"),
+    ("localhost", "board itself"), ("256.1.1.1", "IPv4 address such as"), ("1.2.3", "IPv4 address such as"), ("a..b", "letters, digits"),
+    ("a_b", "letters, digits"), ("x" * 64, "letters, digits"), ("0.0.0.0", "nobody has"), ("", "letters, digits"),
+], ids=lambda text: text[:12])
+def test_a_host_that_no_board_can_use(server, cloud, place, name, option, host, told):
+    """Whether or not the server is looked at."""
+    for more in ((), ("--offline",)):
+        printed = image(place, server, name, f"{option}={host}", *more, code=2)
+        assert told in printed and option in printed
+    for port in ("0", "65536", "+1", ""):
+        assert "1 to 65535" in image(place, server, name, f"--endpoint=eyot.test:{port}", code=2)
+    nothing_was_made(cloud, place, name)
+
+
+def test_a_name_for_devices_that_no_board_looks_up(tmp_path_factory, place, name):
+    with Server(tmp_path_factory.mktemp("local"), "--advertise", "eyot.local") as server:
+        told = image(place, server, name, "--offline", code=1)
+        assert "eyot.local" in told and "--advertise" in told and "--endpoint" in told
+        assert not (place / "out.uf2").exists() and not (place / f"{name}-keys").exists()
+
+
+# A server as the firmware sees it --------------------------------------------------------------------------------------------
+
+
+def lan_host(cloud):
+    """This machine's address in its network: the server names it to devices."""
+    return cloud.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+
+
+def attempt_with(place, server, cloud, name, authority, context, code, *more):
+    host = lan_host(cloud)
+    with tls_server(context, host) as port:
+        return image(place, server, name, "--endpoint", f"{host}:{port}", "--ca", authority.certificate, *more, code=code)
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def test_a_server_with_keys_that_the_firmware_knows(server, cloud, place, name, kind, version):
+    authority = Authority(place, kind)
+    context = authority.server(kind, lan_host(cloud))
+    context.minimum_version = context.maximum_version = version
+    assert "answers with a certificate" in attempt_with(place, server, cloud, name, authority, context, 0)
+    assert "own CA" in str(shown(place)["configuration"]["serverCas"])
+
+
+@pytest.mark.parametrize("kind", ["p384", "ed25519"])
+def test_a_server_with_a_key_that_the_firmware_does_not_know(server, cloud, place, name, kind):
+    authority = Authority(place, "ec")
+    told = attempt_with(place, server, cloud, name, authority, authority.server(kind, lan_host(cloud)), 1)
+    assert "would not get a connection" in told and "P-256 alone" in told
+    nothing_was_made(cloud, place, name)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def test_a_server_without_the_firmwares_curve(server, cloud, place, name, version):
+    authority = Authority(place, "rsa")
+    context = authority.server("rsa", lan_host(cloud))
+    context.minimum_version = context.maximum_version = version
+    context.set_ecdh_curve("secp384r1")
+    assert "P-256 alone" in attempt_with(place, server, cloud, name, authority, context, 1)
+    nothing_was_made(cloud, place, name)
+
+
+@pytest.mark.parametrize("kind", ["p384", "ed25519"])
+def test_a_ca_that_the_firmware_cannot_read(server, cloud, place, name, kind):
+    authority = Authority(place, kind)
+    told = image(place, server, name, "--ca", authority.certificate, "--offline", code=1)
+    assert "own CA" in told and "P-256 alone" in told and ("P-384" in told) == (kind == "p384") and "certificate 1" in told
+    nothing_was_made(cloud, place, name)
+
+
+def test_a_ca_that_is_over(server, cloud, place, name):
+    """The firmware looks at a CA's dates, which other programs do not."""
+    authority = Authority(place, "ec", end="20210101000000Z")
+    context = authority.server("ec", lan_host(cloud))
+    told = attempt_with(place, server, cloud, name, authority, context, 1)
+    assert "would not get a connection" in told
+    nothing_was_made(cloud, place, name)
+    printed = attempt_with(place, server, cloud, name, authority, context, 0, "--offline")
+    line, = [line for line in printed.splitlines() if line.startswith("!") and "own CA" in line]
+    assert "ended on 2021-01-01" in line
+
+
+def test_a_ca_file_that_is_none(server, cloud, place, name):
+    first, second = Authority(place, "ec", name="first"), Authority(place, "ec", name="second")
+    third = Authority(place, "ec", name="third").certificate.read_text()
+    whole = first.certificate.read_text()
+    lines = second.certificate.read_text().splitlines()
+    for damage in ([*lines[:2], "!!!", *lines[3:]], lines[:-1]):
+        (place / "bundle.pem").write_text(whole + "\n".join(damage) + "\n" + third)
+        told = image(place, server, name, "--ca", "bundle.pem", "--offline", code=1)
+        assert "PEM block 2 cannot be decoded" in told
+    assert "neither a file nor a pipe" in image(place, server, name, "--ca", "/dev/zero", "--offline", code=1)
+    (place / "long").write_bytes(bytes(1024 * 1024 + 1))
+    assert "1024 KiB" in image(place, server, name, "--ca", "long", "--offline", code=1)
+    told = image(place, server, name, "--ca", "none", "--offline", code=1)
+    assert "cannot read" in told and "--ca FILE" in told
+    (place / "bundle.pem").write_text(whole + third)
+    nothing_was_made(cloud, place, name)
+    image(place, server, name, "--ca", "bundle.pem", "--offline")
+    assert len(shown(place)["configuration"]["serverCas"]) == 3
+    reading, writing = os.pipe()
+    os.write(writing, whole.encode())
+    os.close(writing)
+    done = subprocess.run([BINARY, "pico", "image", "--thing", name, "--wifi-ssid", SSID, "--wifi-open", "--out", "piped.uf2", "--offline",
+                           "--firmware", "firmware.uf2", "--endpoint-url", server.api_url, "--ca", f"/dev/fd/{reading}"],
+                          cwd=place, pass_fds=[reading], timeout=60, env=clean_environment())
+    os.close(reading)
+    assert done.returncode == 0
 
 
 def test_keys_that_another_server_made_are_left_alone(server, tmp_path_factory, place, name):
@@ -300,6 +719,30 @@ def test_a_certificate_that_would_not_get_in(server, cloud, place, name):
     assert "does not belong" in refused_with(place, server, name, device)
 
 
+def test_a_key_that_a_board_cannot_use(server, cloud, place, name):
+    own_device(cloud, place, name, "-newkey", "rsa:3072")
+    told = image(place, server, name, "--device-dir", "keys", code=1)
+    assert "RSA-3072" in told and "too slow" in told and "--key-type p256" in told
+    device = cloud.device(place, f"{name}2")
+    device.to_der()
+    shutil.copy(device.directory / "private.pem.key", device.directory / "private.der")
+    told = image(place, server, f"{name}2", "--device-dir", device.directory, code=1)
+    assert "it is PEM" in told and "eyot keys to-der" in told
+    (device.directory / "private.der").write_bytes(b"no key")
+    assert "eyot keys to-der" in image(place, server, f"{name}2", "--device-dir", device.directory, code=1)
+
+
+def own_device(cloud, place, name, *key, start="20200101000000Z", end="20900101000000Z"):
+    """A device whose owner made key and certificate, in `keys`."""
+    keys = place / "keys"
+    keys.mkdir()
+    openssl("req", "-new", *key, "-nodes", "-subj", "/CN=own", "-keyout", keys / "key.pem", "-out", keys / "request.pem")
+    certificate(keys, start, end)
+    registered = cloud.iot.register_certificate_without_ca(certificatePem=(keys / "certificate.pem").read_text(), status="ACTIVE")
+    cloud.iot.create_thing(thingName=name)
+    cloud.iot.attach_thing_principal(thingName=name, principal=registered["certificateArn"])
+
+
 def refused_with(place, server, name, device):
     before = (place / "out.uf2").read_bytes()
     told = image(place, server, name, "--device-dir", device.directory, "--force", code=1)
@@ -311,14 +754,7 @@ def refused_with(place, server, name, device):
                                    ("20900101000000Z", "20910101000000Z", "valid from 2090-01-01")], ids=["over", "to-come"])
 def test_a_certificate_whose_time_it_is_not(server, cloud, place, name, dates):
     start, end, told = dates
-    keys = place / "keys"
-    keys.mkdir()
-    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=own",
-            "-keyout", keys / "key.pem", "-out", keys / "request.pem")
-    certificate(keys, start, end)
-    registered = cloud.iot.register_certificate_without_ca(certificatePem=(keys / "certificate.pem").read_text(), status="ACTIVE")
-    cloud.iot.create_thing(thingName=name)
-    cloud.iot.attach_thing_principal(thingName=name, principal=registered["certificateArn"])
+    own_device(cloud, place, name, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", start=start, end=end)
     assert told in image(place, server, name, "--device-dir", "keys", code=1)
 
 
@@ -395,9 +831,21 @@ def test_the_firmware_file_says_for_which_board(server, place, name):
 
 def test_show_tells_no_secret_and_says_what_is_damaged(server, place, name):
     image(place, server, name)
-    for printed in (run(place, "show", "out.uf2"), run(place, "show", "out.uf2", "--json")):
-        key = (place / f"{name}-keys" / "private.der").read_bytes()
-        assert PASSWORD not in printed and key[8:40].hex() not in printed and name in printed
+    key = (place / f"{name}-keys" / "private.der").read_bytes()
+    # P-256's secret number in SEC 1, with what is before it.
+    secret = key[5:39]
+    assert secret[:2] == b"\x04\x20"
+    forms = [secret[2:], secret[2:].hex().encode(), *(base64.b64encode(secret[skip:])[:40] for skip in range(3)),
+             *(line.encode() for line in (place / f"{name}-keys" / "private.pem.key").read_text().splitlines()[1:-1]), PASSWORD.encode()]
+    family, pages = read_uf2(place / "out.uf2")
+    pem = "".join((place / f"{name}-keys" / "private.pem.key").read_text().split())
+    assert forms[0] in b"".join(pages[address] for address in sorted(pages)) and any(form.decode() in pem for form in forms[2:5])
+    for more in ((), ("--json",)):
+        done = subprocess.run([BINARY, "pico", "show", "out.uf2", *more], cwd=place, capture_output=True, timeout=60,
+                              env=clean_environment(NO_COLOR="1"))
+        printed = done.stdout + done.stderr
+        assert done.returncode == 0 and name.encode() in printed
+        assert not [form for form in forms if form in printed or form.lower() in printed.lower()]
     assert json.loads(run(place, "show", "firmware.uf2", "--json"))["configuration"] is None
     data = bytearray((place / "out.uf2").read_bytes())
     data[3 * 16 * 512 + 32 + 100] ^= 1
@@ -405,6 +853,31 @@ def test_show_tells_no_secret_and_says_what_is_damaged(server, place, name):
     assert "damaged" in run(place, "show", "out.uf2", code=1)
     (place / "out.uf2").write_bytes(data[:-100])
     assert "cut off" in run(place, "show", "out.uf2", code=1)
+
+
+def test_what_show_cannot_read_is_named(server, place, name):
+    firmware(place / "elsewhere.uf2", start=FLASH + 4096)
+    told = run(place, "show", "elsewhere.uf2", code=1)
+    assert "no image of ours" in told and "elsewhere.uf2" in told and "make it again with `eyot pico image`" in told
+    image(place, server, name, "--config-only", content=())
+    with_certificate(place / "out.uf2", b"no certificate")
+    told = run(place, "show", "out.uf2", code=1)
+    assert "the certificate in the configuration of `out.uf2` is unreadable" in told and "make it again" in told
+
+
+def with_certificate(path, certificate):
+    """Puts other bytes in the place of the image's certificate: the checksum is right."""
+    family, pages = read_uf2(path)
+    partition = b"".join(pages[address] for address in sorted(pages))
+    length, = struct.unpack_from("<I", partition, 8)
+    fields, rest = b"", partition[16:16 + length]
+    while rest:
+        tag, size = struct.unpack_from("<HH", rest)
+        value, rest = rest[4:4 + size], rest[4 + size:]
+        value = certificate if tag == 0x0F else value
+        fields += struct.pack("<HH", tag, len(value)) + value
+    content = (partition[:8] + struct.pack("<II", len(fields), zlib.crc32(fields)) + fields).ljust(len(partition), b"\xff")
+    path.write_bytes(b"".join(block(family, CONFIG + at, at // 256, len(pages), content[at:at + 256]) for at in range(0, len(content), 256)))
 
 
 # flash ------------------------------------------------------------------------------------------------------------------------
@@ -420,10 +893,59 @@ def drive(path, board="pico-w"):
 def test_a_file_is_copied_whole(place, board):
     source = firmware(place / "firmware.uf2", board, sectors=30)
     target = drive(place / "drive", board)
-    assert "restarts by itself" in run(place, "flash", source, "--drive", target)
-    copied, = set(target.iterdir()) - {target / "INFO_UF2.TXT"}
+    # As from an earlier try.
+    (target / "eyot.uf2").write_bytes(b"old")
+    (target / "eyot.uf2").chmod(0o644)
+    with taken_by_a_board(target, source) as taken:
+        assert "it has restarted" in run(place, "flash", source, "--drive", target)
+    copied, = set(taken.iterdir()) - {taken / "INFO_UF2.TXT"}
     assert copied.read_bytes() == source.read_bytes()
     assert stat.S_IMODE(copied.stat().st_mode) == 0o600
+
+
+@contextlib.contextmanager
+def taken_by_a_board(target, source):
+    """What is behind the drive: once it has the whole file it restarts, and the drive is gone. Gives where that went."""
+    file, taken, size = target / "eyot.uf2", target.with_name("taken"), source.stat().st_size
+
+    def take():
+        eventually(lambda: file.exists() and file.stat().st_size == size, lambda: "the file")
+        target.rename(taken)
+
+    board = threading.Thread(target=take, daemon=True)
+    board.start()
+    yield taken
+    board.join(30)
+
+
+def test_a_board_that_does_not_restart(server, place, name):
+    """Perhaps it was none: the file that stays, with its secrets, is named."""
+    image(place, server, name)
+    target = drive(place / "drive")
+    told = run(place, "flash", "out.uf2", "--drive", target, code=1)
+    assert "is copied" in told and "has not restarted" in told and "private key" in told and f"rm {target}/eyot.uf2" in told
+    assert (target / "eyot.uf2").read_bytes() == (place / "out.uf2").read_bytes()
+
+
+def test_a_damaged_file_is_copied_by_force_alone(server, place, name):
+    image(place, server, name)
+    data = bytearray((place / "out.uf2").read_bytes())
+    data[3 * 16 * 512 + 32 + 100] ^= 1
+    (place / "out.uf2").write_bytes(data)
+    target = drive(place / "drive")
+    told = run(place, "flash", "out.uf2", "--drive", target, code=1)
+    assert "damaged" in told and "--force" in told and len(list(target.iterdir())) == 1
+    with taken_by_a_board(target, place / "out.uf2") as taken:
+        run(place, "flash", "out.uf2", "--drive", target, "--force")
+    assert (taken / "eyot.uf2").read_bytes() == data
+
+
+def test_a_link_on_the_drive_is_not_followed(place):
+    target = drive(place / "drive")
+    (place / "precious").write_text("kept")
+    (target / "eyot.uf2").symlink_to(place / "precious")
+    assert "no regular file" in run(place, "flash", "firmware.uf2", "--drive", target, code=1)
+    assert (place / "precious").read_text() == "kept" and (target / "eyot.uf2").is_symlink()
 
 
 def test_a_file_for_the_other_board_is_not_copied(place):
@@ -449,18 +971,43 @@ def test_wait_waits_for_the_drive(place):
     try:
         assert "waiting" in process.stdout.readline()
         assert process.poll() is None
-        drive(place / "drive")
-        eventually(lambda: process.poll() is not None, lambda: "the end of the copy")
+        drive(place / "made").rename(place / "drive")
+        with taken_by_a_board(place / "drive", place / "firmware.uf2") as taken:
+            eventually(lambda: process.poll() is not None, lambda: "the end of the copy")
         assert process.returncode == 0, process.stdout.read()
-        assert (place / "drive/eyot.uf2").read_bytes() == (place / "firmware.uf2").read_bytes()
+        assert (taken / "eyot.uf2").read_bytes() == (place / "firmware.uf2").read_bytes()
     finally:
         process.kill()
         process.wait()
 
 
+def test_nobody_has_to_listen(place):
+    target = place / "drive"
+
+    def plug_in():
+        drive(place / "made").rename(target)
+
+    plugged = threading.Timer(0.5, plug_in)
+    with taken_by_a_board(target, place / "firmware.uf2") as taken:
+        plugged.start()
+        unheard(place, "pico", "flash", "firmware.uf2", "--drive", target, "--wait", code=0)
+    assert (taken / "eyot.uf2").read_bytes() == (place / "firmware.uf2").read_bytes()
+    damaged = place / "firmware.uf2"
+    damaged.write_bytes(damaged.read_bytes()[:-512])
+    assert "missing" in unheard(place, "pico", "flash", "firmware.uf2", "--drive", taken, code=1)
+
+
 def test_a_drive_that_takes_no_more(place):
-    """Nothing has vanished: an error."""
+    """Nothing has vanished: an error, and no half of a file with a key."""
     target = drive(place / "drive")
-    (target / "eyot.uf2").symlink_to("/dev/full")
-    told = run(place, "flash", "firmware.uf2", "--drive", target, code=1)
-    assert "cannot write" in told and "No space left" in told
+
+    def limited():
+        # A file may have 100,000 bytes: the nearest to a full drive that needs no mount.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    source = firmware(place / "long.uf2", sectors=30)
+    done = subprocess.run([BINARY, "pico", "flash", source, "--drive", target], capture_output=True, text=True, timeout=60, cwd=place,
+                          env=clean_environment(), preexec_fn=limited)
+    assert done.returncode == 1 and "cannot write" in done.stderr and "File too large" in done.stderr and "BOOTSEL" in done.stderr
+    assert {entry.name for entry in target.iterdir()} == {"INFO_UF2.TXT"}

@@ -13,6 +13,7 @@ mod device;
 mod directory;
 mod duration;
 mod failure;
+mod input_file;
 mod logging;
 mod pico;
 mod provision;

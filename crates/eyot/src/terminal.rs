@@ -16,6 +16,12 @@ pub(crate) fn write_line(line: Arguments<'_>) -> Outcome {
     })
 }
 
+/// For commands that do something: that nobody listens any more is no reason to stop half-way, or to call what failed
+/// later a success.
+pub(crate) fn whoever_listens(said: Outcome) -> Outcome {
+    said.or_else(|failure| if failure.is_broken_pipe { Ok(()) } else { Err(failure) })
+}
+
 /// `say!("…")?` prints a line; unlike `println!` it does not panic when the reader has gone.
 macro_rules! say {
     ($($argument:tt)*) => { $crate::terminal::write_line(format_args!($($argument)*)) };
@@ -106,9 +112,23 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The same for what stands on one line, such as a name: line ends and tabs do not stay either.
+pub(crate) fn printable_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\n', '\t']) {
+        return printable(text);
+    }
+    Cow::Owned(printable(text).replace('\n', "\\u{a}").replace('\t', "\\u{9}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{printable, printable_line};
+
+    #[test]
+    fn a_name_makes_no_second_line() {
+        assert_eq!(printable_line("a\nb\tc\x1b"), "a\\u{a}b\\u{9}c\\u{1b}");
+        assert_eq!(printable_line("a b"), "a b");
+    }
 
     #[test]
     fn a_message_does_not_drive_the_terminal() {

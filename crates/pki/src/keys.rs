@@ -86,6 +86,20 @@ pub fn key_pem_to_der(text: &str) -> Result<Vec<u8>, ReadError> {
     Err(ReadError::NoPemBlock { expected: "PRIVATE KEY" })
 }
 
+/// What kind of key a private key (PEM) is.
+///
+/// # Errors
+/// As [`key_pem_to_der`].
+pub fn kind_of_private_key(key_pem: &str) -> Result<KeyKind, ReadError> {
+    use x509_parser::prelude::FromDer as _;
+    let key =
+        KeyPair::try_from(key_pem_to_der(key_pem)?.as_slice()).map_err(|_| ReadError::NotAPrivateKey)?;
+    let public = key.subject_public_key_info();
+    let (_, public) =
+        x509_parser::x509::SubjectPublicKeyInfo::from_der(&public).map_err(|_| ReadError::NotAPrivateKey)?;
+    Ok(crate::certificate::key_kind(&public))
+}
+
 /// Whether the private key (PEM) belongs to the certificate (PEM or DER).
 ///
 /// # Errors

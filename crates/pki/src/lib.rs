@@ -29,5 +29,5 @@ pub use error::{CsrError, PkiError, ReadError};
 pub use id::{CertificateId, InvalidCertificateId};
 pub use keys::{KeyKind, key_pem_to_der};
 pub use pem::{pem_to_der, to_pem};
-pub use request::{RequestedKey, new_p256_request};
+pub use request::{RequestedKey, new_p256_request, request_for_key};
 pub use server::{ServerIdentities, ServerIdentity, ServerNames};

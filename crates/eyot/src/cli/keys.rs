@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::directory::{self, Readers};
 use crate::failure::{Context as _, Failure, Outcome};
+use crate::input_file;
 use crate::provision::{CERTIFICATE_DER, PRIVATE_KEY_DER};
 use crate::terminal::{say, say_json};
 
@@ -74,7 +75,9 @@ impl ToDer {
         let beside = self.certificate.parent().unwrap_or(Path::new("")).to_owned();
         let out = self.out.unwrap_or(beside);
         if !out.as_os_str().is_empty() {
-            directory::create_private(&out).context(|| format!("cannot create `{}`", out.display()))?;
+            directory::create_private(&out)
+                .context(|| format!("cannot create `{}`", out.display()))
+                .map_err(|failure| failure.advice("choose another directory with --out DIR"))?;
         }
         let (certificate_path, key_path) = (out.join(CERTIFICATE_DER), out.join(PRIVATE_KEY_DER));
         write(&key_path, &key_der, Readers::Owner)?;
@@ -97,12 +100,13 @@ fn swapped(failure: Failure, text: &str, sign: &str) -> Failure {
 }
 
 fn read(path: &Path) -> Outcome<String> {
-    let bytes = std::fs::read(path).context(|| format!("cannot read `{}`", path.display()))?;
+    let bytes = input_file::read(path, "the command line")?;
     String::from_utf8(bytes).map_err(|_| {
         Failure::new(format!("`{}` is not text", path.display())).why("PEM is text; this may be DER already")
     })
 }
 
 fn write(path: &Path, contents: &[u8], readers: Readers) -> Outcome {
-    directory::write_whole(path, contents, readers).context(|| format!("cannot write `{}`", path.display()))
+    directory::write_whole(path, contents, readers)
+        .map_err(|error| directory::cannot_write(path, &error, "choose another directory with --out DIR"))
 }

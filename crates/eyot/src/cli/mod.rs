@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, Outcome};
 use crate::logging::{self, LogFormat};
-use crate::terminal::Paint;
+use crate::terminal::{Paint, printable};
 
 /// Your own AWS IoT Core: MQTT over mutual TLS, policies, rules and log groups on your machine
 #[derive(Debug, Parser)]
@@ -121,7 +121,8 @@ impl Command {
 
 fn report(failure: &Failure) {
     let paint = Paint::stderr();
-    eprintln!("{} {failure}", paint.red("error:"));
+    // What a message repeats of the command line or of a server's answer does not drive the terminal.
+    eprintln!("{} {}", paint.red("error:"), printable(&failure.to_string()));
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::client::{Api, ServerArgs};
 use crate::failure::{Failure, Outcome};
+use crate::input_file;
 use crate::provision::{
-    self, Check, DeviceFiles, GROUP, KeySource, Plan, PolicyChoice, Provisioned, RULE, Verdict,
+    self, Asked, Check, DeviceFiles, GROUP, KeySource, Plan, PolicyChoice, Provisioned, RULE, Verdict,
 };
-use crate::terminal::{Paint, say, say_json};
+use crate::terminal::{Paint, say, say_json, whoever_listens};
 
 /// Make all that a device needs: thing, keys, certificate, policy, and files for the board
 ///
@@ -29,15 +30,16 @@ pub(super) struct Provision {
     /// Where its files go [default: THING-keys]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Policy document (JSON); the policy is named after the file [default: allow-all, as in the post]
+    /// Policy document (JSON); the policy is named after the file [default: those that the certificate has; for a new
+    /// one allow-all, as in the post]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Certificate signing request (PEM) of a device that keeps its own key
     #[arg(long, value_name = "FILE", conflicts_with = "key_type")]
     csr: Option<PathBuf>,
-    /// Kind of key: rsa is made by the service, p256 here
-    #[arg(long, value_enum, value_name = "TYPE", default_value = "rsa")]
-    key_type: KeyType,
+    /// Kind of key: rsa is made by the service, p256 here [default: that of the device's key; for a new one rsa]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    key_type: Option<KeyType>,
     /// Make the post's rule `telemetry` and its log group as well, unless they are there
     #[arg(long)]
     telemetry: bool,
@@ -65,15 +67,16 @@ impl Provision {
                 .advice("make it in the console, as the post does: Message routing, Rules"));
         }
         let keys = match (self.csr, self.key_type) {
-            (Some(path), _) => KeySource::Request(path),
-            (None, KeyType::Rsa) => KeySource::Rsa,
-            (None, KeyType::P256) => KeySource::P256,
+            (Some(path), _) => KeySource::Request(input_file::read_text(&path, "--csr FILE")?),
+            (None, None | Some(KeyType::Rsa)) => KeySource::Rsa,
+            (None, Some(KeyType::P256)) => KeySource::P256,
         };
         let plan = Plan {
             thing: &self.thing,
             files: DeviceFiles::at(self.out.unwrap_or_else(|| provision::default_dir(&self.thing))),
-            policy: self.policy.map_or(PolicyChoice::AllowAll, PolicyChoice::File),
+            policy: PolicyChoice::of(self.policy.as_deref())?,
             keys,
+            asked: if self.key_type.is_some() { Asked::Yes } else { Asked::No },
         };
         let mut made = provision::provision(&api, &plan)?;
         // An existing rule stays as it is: its owner may have changed it.
@@ -87,11 +90,7 @@ impl Provision {
                 ));
             }
         }
-        if self.json {
-            say_json(&as_json(&plan, &made))?;
-        } else {
-            show(&plan, &made)?;
-        }
+        whoever_listens(if self.json { say_json(&as_json(&plan, &made)) } else { show(&plan, &made) })?;
         match made.checks.iter().find_map(|check| match &check.verdict {
             Verdict::Bad(why) => Some((&check.what, why)),
             _ => None,
@@ -120,7 +119,7 @@ fn show(plan: &Plan<'_>, made: &Provisioned) -> Outcome {
     let verb = if made.reused { "found" } else { "made" };
     say!("{} {}", paint.bold("thing      "), connection.thing_name)?;
     say!("{} {} ({verb})", paint.bold("certificate"), made.certificate_arn)?;
-    say!("{} {}", paint.bold("policy     "), made.policy)?;
+    say!("{} {}", paint.bold("policies   "), made.policies.join(", "))?;
     say!(
         "{} {}:{} as client `{}`",
         paint.bold("connect to "),
@@ -146,7 +145,7 @@ fn as_json(plan: &Plan<'_>, made: &Provisioned) -> Value {
         "thingArn": made.thing_arn,
         "certificateArn": made.certificate_arn,
         "certificateReused": made.reused,
-        "policyName": made.policy,
+        "policies": made.policies,
         "directory": plan.files.dir(),
         "connection": made.connection,
         "checks": checks,

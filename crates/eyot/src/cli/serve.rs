@@ -7,7 +7,7 @@ use super::not_yet::LaterFlags;
 use crate::config::{Given, Settings};
 use crate::failure::{Failure, Outcome};
 use crate::serve::{Cloud, PortsInUse, Stop};
-use crate::terminal::{Paint, say};
+use crate::terminal::{Paint, say, whoever_listens};
 
 /// Run the cloud: the AWS API for tools, MQTT over mutual TLS for devices
 ///
@@ -43,8 +43,7 @@ impl Serve {
             });
         }
         // A closed standard output is no reason not to serve.
-        let said =
-            introduce(&cloud).or_else(|failure| if failure.is_broken_pipe { Ok(()) } else { Err(failure) });
+        let said = whoever_listens(introduce(&cloud));
         if said.is_ok() {
             stop.wait();
         }

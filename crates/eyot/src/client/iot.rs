@@ -114,6 +114,23 @@ impl Api {
         self.iot("AttachPolicy", "PUT", path, vec![], vec![], Some(json!({ "target": target_arn }))).map(drop)
     }
 
+    /// ListAttachedPolicies, all pages: the names of the policies that the certificate has.
+    pub(crate) fn attached_policies(&self, certificate_arn: &str) -> Result<Vec<String>, CallError> {
+        let path = format!("/attached-policies/{}", encoded(certificate_arn));
+        let mut policies = Vec::new();
+        let mut marker = None::<String>;
+        loop {
+            let query = marker.iter().map(|marker| ("marker", marker.as_str())).collect();
+            let answer = self.iot("ListAttachedPolicies", "POST", path.clone(), query, vec![], None)?;
+            let page = answer["policies"].as_array().into_iter().flatten();
+            policies.extend(page.filter_map(|policy| policy["policyName"].as_str().map(str::to_owned)));
+            marker = answer["nextMarker"].as_str().map(str::to_owned);
+            if marker.is_none() {
+                return Ok(policies);
+            }
+        }
+    }
+
     /// AttachThingPrincipal.
     pub(crate) fn attach_thing_principal(&self, thing: &str, principal_arn: &str) -> Result<(), CallError> {
         let path = format!("/things/{}/principals", encoded(thing));

@@ -11,7 +11,7 @@ use mqtt_wire::QoS;
 use crate::failure::Outcome;
 use crate::serve::Stop;
 
-pub(crate) use tls::{Endpoint, Identity, verify_server};
+pub(crate) use tls::{Addresses, Endpoint, Identity, verify_server};
 
 /// A device about to run.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned, WantsVerifier};
 
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::provision::{CERTIFICATE_DER, DeviceFiles, MQTTS_PORT, PRIVATE_KEY_DER, ROOT_CA_PEM};
@@ -65,6 +65,15 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
+/// Which of a host's addresses are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// All of them.
+    All,
+    /// IPv4 alone, as the firmware does.
+    V4,
+}
+
 /// What a device authenticates with.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
@@ -96,9 +105,13 @@ impl Identity {
 
     /// Connects and finishes the handshake.
     pub(crate) fn connect(&self, endpoint: &Endpoint) -> Outcome<TlsStream> {
+        self.connect_to(endpoint, Addresses::All)
+    }
+
+    fn connect_to(&self, endpoint: &Endpoint, addresses: Addresses) -> Outcome<TlsStream> {
         let name = ServerName::try_from(endpoint.host.clone())
             .context(|| format!("`{}` is no host name", endpoint.host))?;
-        let socket = tcp(endpoint).context(|| format!("cannot reach {endpoint}"))?;
+        let socket = tcp(endpoint, addresses).context(|| format!("cannot reach {endpoint}"))?;
         let connection = ClientConnection::new(Arc::clone(&self.config), name)
             .context(|| "cannot start TLS".to_owned())?;
         let mut stream = StreamOwned::new(connection, socket);
@@ -110,14 +123,19 @@ impl Identity {
     }
 }
 
-/// Shakes hands as a device without a certificate would, and verifies the server; answers when its certificate ends, in
-/// seconds since 1970.
-pub(crate) fn verify_server(endpoint: &Endpoint, ca_pem: &[u8]) -> Outcome<i64> {
+/// Shakes hands as a device without a certificate would, with the TLS that it has, and verifies the server; answers when
+/// its certificate ends, in seconds since 1970.
+pub(crate) fn verify_server(
+    tls: ConfigBuilder<ClientConfig, WantsVerifier>,
+    endpoint: &Endpoint,
+    addresses: Addresses,
+    ca_pem: &[u8],
+) -> Outcome<i64> {
     let roots = trusted(ca_pem).ok_or_else(|| Failure::new("the CA file holds no certificate"))?;
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config = tls.with_root_certificates(roots).with_no_client_auth();
     let identity = Identity { config: Arc::new(config) };
     // With TLS 1.3 the server's refusal of a client without a certificate comes after our side is done.
-    let stream = identity.connect(endpoint)?;
+    let stream = identity.connect_to(endpoint, addresses)?;
     let certificate = stream.conn.peer_certificates().and_then(<[_]>::first);
     let certificate = certificate.ok_or_else(|| Failure::new("the server showed no certificate"))?;
     let info = pki::parse_certificate(certificate)
@@ -137,9 +155,16 @@ pub(crate) fn trusted(pem: &[u8]) -> Option<RootCertStore> {
 }
 
 /// The first of the host's addresses that answers: `localhost` is often ::1 first.
-fn tcp(endpoint: &Endpoint) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (endpoint.host.as_str(), endpoint.port).to_socket_addrs()? {
+fn tcp(endpoint: &Endpoint, addresses: Addresses) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(
+        io::ErrorKind::NotFound,
+        match addresses {
+            Addresses::All => "the name has no address",
+            Addresses::V4 => "the name has no IPv4 address",
+        },
+    );
+    let found = (endpoint.host.as_str(), endpoint.port).to_socket_addrs()?;
+    for address in found.filter(|address| addresses == Addresses::All || address.is_ipv4()) {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(socket) => {
                 socket.set_nodelay(true)?;

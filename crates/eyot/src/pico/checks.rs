@@ -11,13 +11,16 @@ use crate::wall_clock;
 
 use super::{DeviceIdentity, Wishes};
 
-/// Looks at all of it and tells each thing that holds.
+/// Bits of the longest RSA key whose signature a Pico W makes in time.
+const RSA_BITS_MAX: usize = 2048;
+
+/// Looks at all of it and tells each thing that holds. Answers the names of the certificate's policies.
 pub(crate) fn check(
     api: &Api,
     identity: &DeviceIdentity,
     wishes: &Wishes,
     tell: &mut dyn FnMut(Check) -> Outcome,
-) -> Outcome {
+) -> Outcome<Vec<String>> {
     tell(key_fits(identity)?)?;
     tell(is_valid(identity, wall_clock::now_ms() / 1000)?)?;
     let certificate_arn = active(api, identity)?;
@@ -32,7 +35,7 @@ pub(crate) fn check(
     if let Some(check) = rule_is_there(api, &wishes.topic)? {
         tell(check)?;
     }
-    Ok(())
+    Ok(api.attached_policies(&certificate_arn)?)
 }
 
 fn key_fits(identity: &DeviceIdentity) -> Outcome<Check> {
@@ -46,12 +49,27 @@ fn key_fits(identity: &DeviceIdentity) -> Outcome<Check> {
                 "provision the device with one of them: `eyot provision THING --key-type p256 --out DIR`",
             ));
     }
+    if let KeyKind::Rsa { bits } = kind
+        && bits > RSA_BITS_MAX
+    {
+        return Err(Failure::new(format!("a board is too slow for a key of the kind {kind}"))
+            .why("its signature takes a Pico W longer than the time that a handshake has; RSA-2048 takes seconds already")
+            .advice("provision the device with a key that is fast to sign with: `eyot provision THING --key-type p256 --out DIR`"));
+    }
     match pki::keys::key_der_matches_certificate(&identity.private_key, &identity.certificate.der) {
         Ok(true) => Ok(Check::good(format!("the private key ({kind}) belongs to the certificate"))),
         Ok(false) => Err(Failure::new(format!("`{}` does not belong to the certificate", path.display()))
             .why("their public keys differ")
             .advice("look for the key that was made together with this certificate")),
-        Err(error) => Err(Failure::new(format!("`{}` cannot be used", path.display())).because(&error)),
+        Err(error) => {
+            let failure = Failure::new(format!("`{}` cannot be used", path.display())).because(&error);
+            let advice = if identity.private_key.starts_with(b"-----BEGIN") {
+                "it is PEM, and a board takes DER: `eyot keys to-der CERT KEY --out DIR`"
+            } else {
+                "`eyot keys to-der CERT KEY --out DIR` makes it from the key as PEM, without a password"
+            };
+            Err(failure.advice(advice))
+        }
     }
 }
 

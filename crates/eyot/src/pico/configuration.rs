@@ -8,6 +8,11 @@ use crate::failure::{Context as _, Failure, Outcome};
 
 use super::{DeviceIdentity, Roots};
 
+/// Bytes that a certificate may have which is not made yet: the services' have about 900 for an RSA key, 600 for P-256.
+const CERTIFICATE_BYTES_MAX: usize = 2048;
+/// Bytes that its key may have: RSA-2048 has up to 1219, wrapped in PKCS#8.
+const PRIVATE_KEY_BYTES_MAX: usize = 1280;
+
 /// What the board is to do, as given on the command line.
 pub(crate) struct Wishes {
     /// The thing's name, which is the client id.
@@ -57,11 +62,34 @@ impl Wishes {
     ) -> Outcome<Box<[u8; CONFIG_BYTES]>> {
         let mut seed = [0; SEED_BYTES];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| Failure::new("the system gives no random numbers"))?;
+        let settings = self.settings(endpoint, roots, &identity.certificate.der, &identity.private_key, seed);
+        let partition = written(&settings)?;
+        let read = Settings::read(&partition[..]).context(cannot)?;
+        if read != settings {
+            return Err(Failure::new(cannot()).why("what was written reads differently"));
+        }
+        Ok(partition)
+    }
+
+    /// Whether the partition has room for all of it, with a certificate and key that are still to be made.
+    pub(crate) fn fit(&self, endpoint: &Endpoint, roots: &Roots) -> Outcome {
+        let (certificate, key) = ([0; CERTIFICATE_BYTES_MAX], [0; PRIVATE_KEY_BYTES_MAX]);
+        written(&self.settings(endpoint, roots, &certificate, &key, [0; SEED_BYTES])).map(drop)
+    }
+
+    fn settings<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        roots: &'a Roots,
+        certificate: &'a [u8],
+        private_key: &'a [u8],
+        seed: [u8; SEED_BYTES],
+    ) -> Settings<'a> {
         let mut server_cas = DerCertificates::default();
         // `Roots` holds as many as fit.
-        let _all_fit = roots.for_board.iter().all(|der| server_cas.push(der));
+        let _all_fit = roots.for_board.iter().all(|authority| server_cas.push(&authority.der));
         let will = self.will.as_ref();
-        let settings = Settings {
+        Settings {
             wifi_ssid: &self.wifi_ssid,
             wifi_password: &self.wifi_password,
             wifi_country: self.wifi_country,
@@ -75,17 +103,21 @@ impl Wishes {
             will: will.map_or(Will::default(), |will| Will { topic: &will.topic, payload: &will.payload }),
             ntp_host: &self.ntp_host,
             server_cas,
-            certificate: &identity.certificate.der,
-            private_key: &identity.private_key,
+            certificate,
+            private_key,
             seed,
-        };
-        let mut partition = Box::new([0xFF; CONFIG_BYTES]);
-        let cannot = || "the configuration cannot be written".to_owned();
-        settings.write(&mut partition[..]).context(cannot)?;
-        let read = Settings::read(&partition[..]).context(cannot)?;
-        if read != settings {
-            return Err(Failure::new(cannot()).why("what was written reads differently"));
         }
-        Ok(partition)
     }
+}
+
+fn written(settings: &Settings<'_>) -> Outcome<Box<[u8; CONFIG_BYTES]>> {
+    let mut partition = Box::new([0xFF; CONFIG_BYTES]);
+    settings.write(&mut partition[..]).context(cannot).map_err(|failure| {
+        failure.advice("give fewer --ca, or only the one that signed the server's certificate")
+    })?;
+    Ok(partition)
+}
+
+fn cannot() -> String {
+    "the configuration cannot be written".to_owned()
 }

@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 
 use crate::device::Endpoint;
 use crate::failure::{Context as _, Failure, Outcome};
-use crate::terminal::{Paint, printable, say};
+use crate::terminal::{Paint, printable_line, say};
 use crate::wall_clock;
+
+/// What to do about a file that is not as we write it.
+const REMEDY: &str = "make it again with `eyot pico image`";
 
 /// An image, as far as everybody may know it.
 #[derive(Debug)]
@@ -43,11 +46,12 @@ impl Description {
     /// Looks into an image.
     pub(crate) fn of(image: &Uf2, path: &Path) -> Outcome<Self> {
         let firmware_bytes = firmware_bytes(image)
-            .context(|| format!("what `{}` holds is no image of ours", path.display()))?;
+            .context(|| format!("what `{}` holds is no image of ours", path.display()))
+            .map_err(|failure| failure.advice(REMEDY))?;
         let configuration = match partition(image) {
             None => None,
             Some(partition) => match Settings::read(&partition[..]) {
-                Ok(settings) => Some(Configuration::of(&settings)?),
+                Ok(settings) => Some(Configuration::of(&settings, path)?),
                 // Sectors of erased flash.
                 Err(SettingsError::Missing) => None,
                 Err(error) => {
@@ -55,17 +59,24 @@ impl Description {
                         "the configuration in `{}` cannot be read",
                         path.display()
                     ))
-                    .because(&error));
+                    .because(&error)
+                    .advice(REMEDY));
                 }
             },
         };
         Ok(Self { board: image.board(), firmware_bytes, configuration })
     }
 
+    /// Whether the image has a private key and a password in it.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.configuration.is_some()
+    }
+
     /// For people.
     pub(crate) fn show(&self, paint: Paint) -> Outcome {
-        let line =
-            |name: &str, text: String| say!("{} {}", paint.bold(&format!("{name:<11}")), printable(&text));
+        let line = |name: &str, text: String| {
+            say!("{} {}", paint.bold(&format!("{name:<11}")), printable_line(&text))
+        };
         line("board", self.board.to_string())?;
         let bytes = self.firmware_bytes;
         line(
@@ -109,10 +120,15 @@ impl Description {
 }
 
 impl Configuration {
-    fn of(settings: &Settings<'_>) -> Outcome<Self> {
-        let certificate = pki::parse_certificate(settings.certificate)
-            .context(|| "the certificate in the configuration is unreadable".to_owned())?;
-        let server_cas: Result<_, _> = settings.server_cas.iter().map(pki::parse_certificate).collect();
+    fn of(settings: &Settings<'_>, path: &Path) -> Outcome<Self> {
+        let readable = |der: &[u8], what: &str| {
+            pki::parse_certificate(der)
+                .context(|| format!("the {what} in the configuration of `{}` is unreadable", path.display()))
+                .map_err(|failure| failure.advice(REMEDY))
+        };
+        let certificate = readable(settings.certificate, "certificate")?;
+        let server_cas: Outcome<_> =
+            settings.server_cas.iter().map(|der| readable(der, "certificate of a server's CA")).collect();
         Ok(Self {
             thing: settings.client_id.to_owned(),
             endpoint: Endpoint { host: settings.endpoint_host.to_owned(), port: settings.endpoint_port },
@@ -128,7 +144,7 @@ impl Configuration {
             key_fits: pki::keys::key_der_matches_certificate(settings.private_key, &certificate.der)
                 .unwrap_or(false),
             certificate,
-            server_cas: server_cas.context(|| "a server CA in the configuration is unreadable".to_owned())?,
+            server_cas: server_cas?,
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pico_image::Board;
 use rustix::io::Errno;
 
-use crate::failure::{Context as _, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 
 /// The file that says which board it is. [RP2350 datasheet 5.7.6]
 const INFO: &str = "INFO_UF2.TXT";
@@ -21,6 +21,8 @@ const NAME: &str = "eyot.uf2";
 const CHUNK_BYTES: usize = 64 * 1024;
 /// How long a board may take to vanish once the last block has arrived: the RP2040's boot ROM restarts after a second.
 const VANISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// What helps with most that can go wrong.
+const AGAIN: &str = "unplug the board, hold BOOTSEL while you plug it in, and run the same command again";
 /// Between two looks at something that is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -70,34 +72,73 @@ impl Drive {
         look(&path.canonicalize().unwrap_or(path.to_owned()))
     }
 
-    /// Brings a file to the board, which then restarts by itself. `tell` is given the bytes that have arrived.
-    pub(crate) fn write(&self, image: &[u8], tell: &mut dyn FnMut(usize) -> Outcome) -> Outcome {
-        let path = self.path.join(NAME);
-        let cannot = || format!("cannot write to the board's drive `{}`", self.path.display());
-        // The file holds a key, and what is taken for a drive may be a directory that stays.
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .context(cannot)?;
+    /// Where the file is on the drive, as long as that is there.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.path.join(NAME)
+    }
+
+    /// Brings a file to the board. `tell` is given the bytes that have arrived. What fails half-way is removed again, if
+    /// there is still a drive to remove it from: it holds a part of the key.
+    pub(crate) fn write(&self, image: &[u8], tell: &mut dyn FnMut(usize)) -> Outcome {
+        let file = self.create().map_err(|error| self.cannot_write(&error))?;
+        self.copy(image, file, tell).map_err(|error| {
+            // The error to report is the first one.
+            let _ = fs::remove_file(self.file());
+            self.cannot_write(&error)
+        })
+    }
+
+    /// Whether the board has restarted, which is how it says that it has the whole file. Waits for it.
+    pub(crate) fn has_restarted(&self) -> bool {
+        self.has_vanished(VANISH_TIMEOUT)
+    }
+
+    /// The file, new and its owner's alone: what is taken for a drive may be a directory that stays.
+    fn create(&self) -> io::Result<File> {
+        let path = self.file();
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => fs::remove_file(&path)?,
+            Ok(_) => return Err(io::Error::other(format!("`{NAME}` is there, and it is no regular file"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        // A link that was put there meanwhile is not followed.
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)
+    }
+
+    fn copy(&self, image: &[u8], mut file: File, tell: &mut dyn FnMut(usize)) -> io::Result<()> {
         let mut arrived = 0;
         let mut chunks = image.chunks(CHUNK_BYTES).peekable();
         while let Some(chunk) = chunks.next() {
-            file.write_all(chunk).context(cannot)?;
+            file.write_all(chunk)?;
             let synced = file.sync_data();
             if chunks.peek().is_some() {
-                synced.context(cannot)?;
+                synced?;
             } else {
                 // The board has its last block and restarts, perhaps before the system has written the directory.
                 let ended = synced.and_then(|()| file.sync_all());
-                settled(ended, || self.has_vanished(VANISH_TIMEOUT)).context(cannot)?;
+                settled(ended, || self.has_vanished(VANISH_TIMEOUT))?;
             }
             arrived += chunk.len();
-            tell(arrived)?;
+            tell(arrived);
         }
         Ok(())
+    }
+
+    fn cannot_write(&self, error: &io::Error) -> Failure {
+        let shown = self.path.display();
+        let failure = Failure::new(format!("cannot write to the board's drive `{shown}`")).because(error);
+        match error.kind() {
+            io::ErrorKind::StorageFull => failure
+                .advice("a board's drive has room for any image: is this one? Remove what else is on it")
+                .advice(AGAIN),
+            io::ErrorKind::ReadOnlyFilesystem => failure
+                .advice(format!("the system may only read it: sudo mount -o remount,rw {shown}"))
+                .advice(AGAIN),
+            io::ErrorKind::PermissionDenied => failure
+                .advice(format!("it is another user's: ls -ld {shown} shows whose; mount it as your own")),
+            _ => failure.advice(AGAIN),
+        }
     }
 
     fn has_vanished(&self, timeout: Duration) -> bool {
@@ -267,6 +308,20 @@ mod tests {
             assert!(settled(error(gone), || false).is_err(), "{gone}");
         }
         assert!(settled(error(Errno::NOSPC), || true).is_err(), "a full drive is no board");
+    }
+
+    #[test]
+    fn what_a_drive_refuses_comes_with_a_next_step() {
+        let drive = drive("/media/me/RPI-RP2", Board::PicoW);
+        for (errno, advice) in [
+            (Errno::NOSPC, "has room for any image"),
+            (Errno::ROFS, "remount,rw /media/me/RPI-RP2"),
+            (Errno::ACCESS, "ls -ld /media/me/RPI-RP2"),
+            (Errno::IO, "hold BOOTSEL"),
+        ] {
+            let text = drive.cannot_write(&errno.into()).to_string();
+            assert!(text.contains("cannot write") && text.contains(advice), "{text}");
+        }
     }
 
     #[test]

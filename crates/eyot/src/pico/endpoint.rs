@@ -1,16 +1,18 @@
 //! Where the board connects, and whether it can.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use device_core::settings::HOST_BYTES_MAX;
+use rustls::ClientConfig;
 
 use crate::client::Api;
-use crate::device::{Endpoint, verify_server};
-use crate::failure::{Failure, Outcome};
+use crate::device::{Addresses, Endpoint, verify_server};
+use crate::failure::{Context as _, Failure, Outcome};
 use crate::provision::{Check, mqtts_port};
 use crate::wall_clock;
 
-use super::Roots;
+use super::host::host;
+use super::{Roots, board_tls};
 
 /// The given endpoint, or the one that the server names for devices.
 pub(crate) fn decide(api: &Api, given: Option<&Endpoint>) -> Outcome<Endpoint> {
@@ -18,7 +20,7 @@ pub(crate) fn decide(api: &Api, given: Option<&Endpoint>) -> Outcome<Endpoint> {
         Some(endpoint) => endpoint.clone(),
         None => Endpoint { host: api.describe_endpoint()?, port: mqtts_port(api)? },
     };
-    if given.is_none() && is_this_machine(&endpoint.host) {
+    if is_this_machine(&endpoint.host) {
         return Err(Failure::new(format!("a board cannot reach `{endpoint}`"))
             .why(format!(
                 "{} names that endpoint for devices, and on the board it would be the board itself",
@@ -29,27 +31,13 @@ pub(crate) fn decide(api: &Api, given: Option<&Endpoint>) -> Outcome<Endpoint> {
                 "or say where the board reaches it, and its certificate names it: --endpoint HOST[:PORT]",
             ));
     }
-    if endpoint.host.contains(':') {
-        return Err(Failure::new(format!("the firmware cannot connect to `{endpoint}`"))
-            .why("it speaks IPv4 alone")
-            .advice("give a name or an IPv4 address with --endpoint HOST[:PORT]"));
-    }
-    if endpoint.host.len() > HOST_BYTES_MAX {
-        return Err(Failure::new(format!("a host has at most {HOST_BYTES_MAX} bytes"))
-            .advice("correct --endpoint HOST[:PORT]"));
+    if let Err(error) = host(&endpoint.host) {
+        return Err(Failure::new(format!("a board cannot use `{endpoint}`"))
+            .why(format!("{} names that endpoint for devices", api.target()))
+            .advice(error.to_string())
+            .advice("the server takes such a name with `eyot serve --lan` or --advertise NAME, this command with --endpoint HOST[:PORT]"));
     }
     Ok(endpoint)
-}
-
-/// Whether a board can get there, as far as the name tells. A given endpoint is used in any case: in an emulator the
-/// board shares this machine's loopback.
-pub(crate) fn check_reach(endpoint: &Endpoint) -> Option<Check> {
-    is_this_machine(&endpoint.host).then(|| {
-        Check::doubtful(
-            format!("the board is to connect to {endpoint}"),
-            "that is itself; only a board in an emulator reaches this machine so",
-        )
-    })
 }
 
 /// Whether the server answers there, with a certificate that the board will believe.
@@ -64,15 +52,26 @@ pub(crate) fn verify(endpoint: &Endpoint, roots: &Roots) -> Outcome<Check> {
             ));
         }
     };
-    match verify_server(endpoint, pem.as_bytes()) {
+    let cannot = || format!("the board would not get a connection to {endpoint}");
+    if pem.is_empty() {
+        return Err(Failure::new(cannot())
+            .why("none of the certificate authorities that it would have is valid now")
+            .advice("look at this machine's clock, and at the server's CA: `eyot doctor`"));
+    }
+    // The versions are the firmware's too: 1.2 and 1.3.
+    let tls = ClientConfig::builder_with_provider(Arc::new(board_tls::provider()))
+        .with_safe_default_protocol_versions()
+        .context(|| "cannot start TLS".to_owned())?;
+    match verify_server(tls, endpoint, Addresses::V4, pem.as_bytes()) {
         Ok(not_after) => {
             let until = wall_clock::to_date(not_after.saturating_mul(1000));
             Ok(Check::good(format!("{what}, valid until {until}")))
         }
-        Err(failure) => Err(Failure::new(format!("the board would not get a connection to {endpoint}"))
+        Err(failure) => Err(Failure::new(cannot())
             .why(failure.on_one_line())
             .advice("start the server with `eyot serve --lan`, or --advertise NAME for another name: its certificate then says so")
             .advice("or correct --endpoint HOST[:PORT]; --ca FILE adds who signed the server's certificate")
+            .advice(format!("look at the kind of the server's key and its CA's: {}", board_tls::KNOWN_KEYS))
             .advice("--offline leaves this check out, when the server cannot be reached from here")),
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::Api;
 use crate::failure::{Context as _, Outcome};
-use crate::terminal::Paint;
+use crate::terminal::{Paint, printable_line};
 
 use super::files::{CERTIFICATE_PEM, Connection, DeviceFiles, PRIVATE_KEY_PEM};
 
@@ -39,13 +39,15 @@ impl Check {
         Self { what: what.into(), verdict: Verdict::Doubtful(why.into()) }
     }
 
-    /// As a line for people.
+    /// As one line for people.
     pub(crate) fn line(&self, paint: Paint) -> String {
-        match &self.verdict {
-            Verdict::Good => format!("{} {}", paint.green("✔"), self.what),
-            Verdict::Doubtful(why) => format!("{} {}: {why}", paint.yellow("!"), self.what),
-            Verdict::Bad(why) => format!("{} {}: {why}", paint.red("✘"), self.what),
-        }
+        let (sign, why) = match &self.verdict {
+            Verdict::Good => (paint.green("✔"), None),
+            Verdict::Doubtful(why) => (paint.yellow("!"), Some(why)),
+            Verdict::Bad(why) => (paint.red("✘"), Some(why)),
+        };
+        let what = why.map_or_else(|| self.what.clone(), |why| format!("{}: {why}", self.what));
+        format!("{sign} {}", printable_line(&what))
     }
 
     /// For programs.
@@ -141,6 +143,12 @@ pub(crate) fn beside(arn: &str, resource: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_is_one_line_whatever_it_names() {
+        let line = Check::doubtful("publish to `a\n✔ b\x1b[2J`", "why\r").line(Paint::plain());
+        assert_eq!(line, "! publish to `a\\u{a}✔ b\\u{1b}[2J`: why\\u{d}");
+    }
 
     #[test]
     fn arns_of_one_account_differ_in_their_last_part() {

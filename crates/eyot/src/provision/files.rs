@@ -1,6 +1,8 @@
 //! The files that a device is given: one directory, always the same names.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,10 @@ pub(crate) const ROOT_CA_PEM: &str = "root-ca.pem";
 pub(crate) const ROOT_CA_DER: &str = "root-ca.der";
 /// Where to connect, and as whom.
 pub(crate) const CONNECTION: &str = "connection.json";
+
+/// How long another eyot may work in the directory before we give up: a server that makes an RSA key on a busy machine
+/// needs seconds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// `connection.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +72,40 @@ impl DeviceFiles {
 
     /// Makes the directory, readable by its owner alone.
     pub(crate) fn create(&self) -> Outcome {
-        directory::create_private(&self.dir).context(|| format!("cannot create `{}`", self.dir.display()))
+        directory::create_private(&self.dir)
+            .context(|| format!("cannot create `{}`", self.dir.display()))
+            .map_err(|failure| {
+                failure.advice("move away what is there, or choose another directory with `eyot provision THING --out DIR`")
+            })
+    }
+
+    /// Keeps other runs out of the directory until the answer is dropped.
+    pub(super) fn lock(&self) -> Outcome<File> {
+        let shown = self.dir.display();
+        let locked = directory::lock(&self.dir, LOCK_PATIENCE)
+            .context(|| format!("cannot lock `{shown}`"))
+            .map_err(|failure| {
+            failure
+                .advice("choose a directory on a file system that has locks: eyot provision THING --out DIR")
+        })?;
+        locked.ok_or_else(|| {
+            Failure::new(format!("another eyot is making a device in `{shown}`"))
+                .advice("wait until it has ended, and run the same command again")
+        })
+    }
+
+    /// Whether the files in the directory are this thing's, as far as they say.
+    pub(super) fn are_of(&self, thing: &str) -> Outcome {
+        match self.connection()? {
+            Some(connection) if connection.thing_name != thing => Err(Failure::new(format!(
+                "the files in `{}` are those of the thing `{}`",
+                self.dir.display(),
+                connection.thing_name
+            ))
+            .why("two devices with one key and one certificate could not be told apart")
+            .advice(format!("choose another directory: eyot provision {thing} --out DIR"))),
+            _ => Ok(()),
+        }
     }
 
     /// A file's bytes; nothing when there is no such file.
@@ -118,11 +157,17 @@ impl DeviceFiles {
         serde_json::from_slice(&bytes)
             .map(Some)
             .context(|| format!("`{}` is not what `eyot provision` writes", self.path(CONNECTION).display()))
+            .map_err(|failure| failure.advice("remove it: the same command writes it again"))
     }
 
     fn write(&self, name: &str, contents: &[u8], readers: Readers) -> Outcome {
         let path = self.path(name);
-        directory::write_whole(&path, contents, readers)
-            .context(|| format!("cannot write `{}`", path.display()))
+        directory::write_whole(&path, contents, readers).map_err(|error| {
+            directory::cannot_write(
+                &path,
+                &error,
+                "move away what is there, or choose another directory with `eyot provision THING --out DIR`",
+            )
+        })
     }
 }

@@ -1,8 +1,11 @@
 //! What a device needs to connect, made through the AWS API: thing, certificate, policy, attachments, files.
 //!
-//! Everything here is safe to repeat. A directory that already holds a certificate that the server knows is used
-//! again; nothing in it is ever overwritten by another identity.
+//! Everything here is safe to repeat, also after a failure and beside itself. A directory that already holds a
+//! certificate that the server knows is used again, and so is a key whose certificate was never made; nothing in it is
+//! ever overwritten by another identity. What cannot be repeated is a key that the service made and that was lost on
+//! the way: it gives each only once, so the next run makes another, and the certificate of the lost one stays behind.
 
+mod certificate;
 mod checks;
 mod files;
 mod policy;
@@ -10,8 +13,10 @@ mod telemetry;
 
 use std::path::{Path, PathBuf};
 
-use crate::client::{Api, CallError, NewCertificate, amazon_roots};
-use crate::failure::{Context as _, Failure, Outcome};
+use crate::client::{Api, CallError, amazon_roots};
+use crate::failure::Outcome;
+
+use certificate::Found;
 
 pub(crate) use checks::{Check, Verdict, beside, not_allowed};
 pub(crate) use files::*;
@@ -32,6 +37,17 @@ pub(crate) struct Plan<'a> {
     pub(crate) policy: PolicyChoice,
     /// Its keys.
     pub(crate) keys: KeySource,
+    /// Whether that kind of key was asked for: a key of another kind that is there is then refused.
+    pub(crate) asked: Asked,
+}
+
+/// Whether somebody chose something, or it is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// On the command line.
+    Yes,
+    /// It is the default.
+    No,
 }
 
 /// Where a device's private key comes from.
@@ -41,8 +57,8 @@ pub(crate) enum KeySource {
     Rsa,
     /// P-256, made here; the service sees only the signing request.
     P256,
-    /// The device keeps its own and made this signing request.
-    Request(PathBuf),
+    /// The device keeps its own and made this signing request, PEM.
+    Request(String),
 }
 
 /// What was made.
@@ -52,8 +68,8 @@ pub(crate) struct Provisioned {
     pub(crate) thing_arn: String,
     /// `arn:aws:iot:…:cert/ID`.
     pub(crate) certificate_arn: String,
-    /// The policy's name.
-    pub(crate) policy: String,
+    /// The names of all policies that the certificate has.
+    pub(crate) policies: Vec<String>,
     /// As in `connection.json`.
     pub(crate) connection: Connection,
     /// Whether the directory's certificate was used again.
@@ -66,14 +82,52 @@ pub(crate) struct Provisioned {
 
 /// Makes it.
 pub(crate) fn provision(api: &Api, plan: &Plan<'_>) -> Outcome<Provisioned> {
-    let thing_arn = api.create_thing(plan.thing)?;
+    if !plan.files.dir().exists() {
+        // A document that the service refuses ends it before there is a directory, a thing or a certificate.
+        policy::ensure(api, &plan.policy)?;
+    }
     plan.files.create()?;
-    let (certificate, reused) = certificate(api, plan)?;
-    let policy = policy::ensure(api, &plan.policy)?;
-    api.attach_policy(&policy, &certificate.certificate_arn)?;
-    api.attach_thing_principal(plan.thing, &certificate.certificate_arn)?;
+    let _lock = plan.files.lock()?;
+    plan.files.are_of(plan.thing)?;
+    let found = certificate::look(api, plan)?;
+    let (attached, is_to_attach) = match &found {
+        Found::Certificate(known) => {
+            let attached = api.attached_policies(&known.certificate_arn)?;
+            let is_to_attach = policy::is_to_attach(&plan.policy, &attached, &known.certificate_arn)?;
+            (attached, is_to_attach)
+        }
+        Found::Key(_) | Found::Nothing => (Vec::new(), true),
+    };
+    // Also for one that is attached already: its document is to be the given one.
+    let chosen = match plan.policy {
+        PolicyChoice::Default if !is_to_attach => None,
+        _ => Some(policy::ensure(api, &plan.policy)?),
+    };
 
     let mut notes = Vec::new();
+    let thing_arn = api.create_thing(plan.thing)?;
+    let (certificate, reused) = match found {
+        Found::Certificate(known) => {
+            // A run that was interrupted may have left the second form unwritten.
+            plan.files.write_certificate(&known.certificate_pem)?;
+            (known, true)
+        }
+        Found::Key(key) => {
+            let made = certificate::make(api, plan, Some(&key))?;
+            notes.extend(key.note());
+            (made, false)
+        }
+        Found::Nothing => (certificate::make(api, plan, None)?, false),
+    };
+    let policies = match chosen {
+        Some(policy) if is_to_attach => {
+            api.attach_policy(&policy, &certificate.certificate_arn)?;
+            vec![policy]
+        }
+        _ => attached,
+    };
+    api.attach_thing_principal(plan.thing, &certificate.certificate_arn)?;
+
     write_roots(api, &plan.files, &mut notes)?;
     let connection = Connection {
         endpoint: api.describe_endpoint()?,
@@ -88,95 +142,12 @@ pub(crate) fn provision(api: &Api, plan: &Plan<'_>) -> Outcome<Provisioned> {
     Ok(Provisioned {
         thing_arn,
         certificate_arn: certificate.certificate_arn,
-        policy,
+        policies,
         connection,
         reused,
         checks,
         notes,
     })
-}
-
-/// The device's certificate: the directory's when there is one, otherwise a new one.
-fn certificate(api: &Api, plan: &Plan<'_>) -> Outcome<(NewCertificate, bool)> {
-    if let Some(pem) = plan.files.find(CERTIFICATE_PEM)? {
-        return known_certificate(api, plan, &pem).map(|certificate| (certificate, true));
-    }
-    for name in [PRIVATE_KEY_PEM, PRIVATE_KEY_DER] {
-        if plan.files.find(name)?.is_some() {
-            return Err(Failure::new(format!("`{}` is there already", plan.files.path(name).display()))
-                .why("a private key without its certificate is not ours to overwrite")
-                .advice(format!(
-                    "move the key away, or choose another directory: {}",
-                    elsewhere(plan.thing)
-                )));
-        }
-    }
-    let certificate = match &plan.keys {
-        KeySource::Rsa => {
-            let certificate = api.create_keys_and_certificate()?;
-            let keys = certificate.key_pair.as_ref().ok_or_else(|| {
-                Failure::new("the server made a certificate without keys").why("its answer has no `keyPair`")
-            })?;
-            plan.files.write_keys(&keys.private_key, &keys.public_key)?;
-            certificate
-        }
-        KeySource::P256 => {
-            let made = pki::new_p256_request(plan.thing).context(|| "cannot make a P-256 key".to_owned())?;
-            // The key first: a certificate whose key was lost would be of no use.
-            plan.files.write_keys(&made.private_key_pem, &made.public_key_pem)?;
-            api.create_certificate_from_csr(&made.request_pem)?
-        }
-        KeySource::Request(path) => {
-            let text =
-                std::fs::read_to_string(path).context(|| format!("cannot read `{}`", path.display()))?;
-            api.create_certificate_from_csr(&text)?
-        }
-    };
-    plan.files.write_certificate(&certificate.certificate_pem)?;
-    Ok((certificate, false))
-}
-
-/// The certificate that lies in the directory, if the server knows it and it is active.
-fn known_certificate(api: &Api, plan: &Plan<'_>, pem: &[u8]) -> Outcome<NewCertificate> {
-    let path = plan.files.path(CERTIFICATE_PEM);
-    let in_the_way = |why: String| {
-        Failure::new(format!("`{}` is in the way", path.display()))
-            .why(why)
-            .advice(format!("move the files away, or choose another directory: {}", elsewhere(plan.thing)))
-    };
-    if let KeySource::Request(_) = plan.keys {
-        return Err(in_the_way(
-            "a signing request makes a new certificate, and this one would be lost".to_owned(),
-        ));
-    }
-    let info = pki::parse_certificate(pem).map_err(|error| in_the_way(error.to_string()))?;
-    let certificate_id = info.id.to_string();
-    match api.certificate_status(&certificate_id) {
-        Ok((certificate_arn, status)) if status == "ACTIVE" => {
-            // A run that was interrupted may have left the second form unwritten.
-            plan.files.write_certificate(&info.pem())?;
-            Ok(NewCertificate {
-                certificate_arn,
-                certificate_id,
-                certificate_pem: info.pem(),
-                key_pair: None,
-            })
-        }
-        Ok((_, status)) => Err(Failure::new(format!("the certificate in `{}` is {status}", path.display()))
-            .advice(format!(
-                "aws iot update-certificate --certificate-id {certificate_id} --new-status ACTIVE"
-            ))
-            .advice(format!("choose another directory for a new one: {}", elsewhere(plan.thing)))),
-        Err(error) if error.is("ResourceNotFoundException") => {
-            Err(in_the_way(format!("{} does not know this certificate", api.target())))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The command that takes a directory, whichever command is running.
-fn elsewhere(thing: &str) -> String {
-    format!("eyot provision {thing} --out DIR")
 }
 
 /// Who signed the server's certificate.
@@ -207,6 +178,24 @@ pub(crate) fn mqtts_port(api: &Api) -> Result<u16, CallError> {
 
 /// Where `eyot provision THING` writes when it is not told: `THING-keys` beside the caller.
 pub(crate) fn default_dir(thing: &str) -> PathBuf {
-    // ':' is allowed in a thing's name and awkward in paths.
-    Path::new(&format!("{}-keys", thing.replace(':', "_"))).to_owned()
+    Path::new(&format!("{}-keys", file_name_of(thing))).to_owned()
+}
+
+/// A thing's name as the beginning of a file's: two things never have the same.
+pub(crate) fn file_name_of(thing: &str) -> String {
+    // ':' is allowed in a thing's name and awkward in paths; '.' is the other way round.
+    thing.replace(':', ".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_things_have_two_directories() {
+        let names = ["a:b", "a_b", "a-b", "ab", "a:b:", ":", "::", "_"];
+        let dirs: std::collections::HashSet<PathBuf> = names.iter().map(|name| default_dir(name)).collect();
+        assert_eq!(dirs.len(), names.len());
+        assert_eq!(default_dir("a:b"), Path::new("a.b-keys"));
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use rustls::ClientConfig;
+
 use crate::config::Settings;
-use crate::device::{Endpoint, verify_server};
+use crate::device::{Addresses, Endpoint, verify_server};
 use crate::ready::Ready;
 use crate::serve::{Machine, Names};
 use crate::wall_clock;
@@ -77,7 +79,7 @@ fn authority(path: &Path, pem: &[u8]) -> Finding {
 
 fn server_certificate(endpoint: Endpoint, ca_pem: &[u8]) -> Finding {
     const SUBJECT: &str = "certificate";
-    match verify_server(&endpoint, ca_pem) {
+    match verify_server(ClientConfig::builder(), &endpoint, Addresses::All, ca_pem) {
         Ok(not_after) => Finding::good(
             SUBJECT,
             format!(

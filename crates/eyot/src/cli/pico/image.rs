@@ -1,6 +1,5 @@
 //! `eyot pico image`.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use mqtt_wire::QoS;
@@ -12,14 +11,14 @@ use crate::device::Endpoint;
 use crate::directory::{self, Readers};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::pico::{self, Description, DeviceIdentity, Firmware, LastWill, Roots, Wishes};
-use crate::provision::{self, Check, DeviceFiles, KeySource, Plan, PolicyChoice, telemetry_topic};
-use crate::terminal::{Paint, say, say_json};
+use crate::provision::{self, Asked, Check, DeviceFiles, KeySource, Plan, PolicyChoice, telemetry_topic};
+use crate::terminal::{Paint, printable_line, say, say_json, whoever_listens};
 
 use super::super::provision::thing_name;
-use super::values;
+use super::{password, values};
 
-/// Longest file that a password is read from: what is longer was meant to be another.
-const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+/// The country when none is given: channels that are allowed everywhere.
+const EVERYWHERE: [u8; 2] = *b"XX";
 /// What a last will says unless it is told.
 const WILL_PAYLOAD: &str = r#"{"online": false}"#;
 
@@ -36,7 +35,7 @@ const WILL_PAYLOAD: &str = r#"{"online": false}"#;
 #[command(after_help = "\
 Examples:
   eyot pico image --thing pico_w_simple --wifi-ssid home --wifi-password-file password.txt
-  eyot pico image --thing pump-7 --wifi-ssid home --wifi-password-file - --country DE --board pico2-w --out pump-7.uf2
+  eyot pico image --thing pump-7 --wifi-ssid home --wifi-password-file - --board pico2-w --out pump-7.uf2
   eyot pico image --thing pump-7 --wifi-ssid new-network --wifi-password-file password.txt --config-only
   eyot pico image --thing pump-7 --wifi-ssid home --wifi-open --endpoint-url https://iot.eu-central-1.amazonaws.com")]
 pub(in crate::cli) struct Image {
@@ -45,7 +44,7 @@ pub(in crate::cli) struct Image {
     thing: String,
     #[command(flatten)]
     wifi: Wifi,
-    /// Where to write the image [default: THING.uf2]
+    /// Where to write the image [default: THING.uf2; with --config-only THING-config.uf2]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Overwrite the file
@@ -58,7 +57,7 @@ pub(in crate::cli) struct Image {
     #[command(flatten)]
     behaviour: Behaviour,
     /// Where the board connects [default: what the server names for devices; AWS: the account's endpoint]
-    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Server")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = pico::endpoint, help_heading = "Server")]
     endpoint: Option<Endpoint>,
     /// More certificate authorities (PEM or DER) that the server may come from
     #[arg(long, value_name = "FILE", help_heading = "Server")]
@@ -85,9 +84,10 @@ struct Wifi {
     /// The network has no password
     #[arg(long, conflicts_with = "wifi_password_file")]
     wifi_open: bool,
-    /// Country (ISO 3166), for the radio channels that are allowed there
-    #[arg(long, value_name = "CC", default_value = "XX", value_parser = country)]
-    country: Country,
+    /// Country (ISO 3166). It is kept in the image, but today's firmware cannot set it: the radio uses the channels that
+    /// are allowed everywhere
+    #[arg(long, value_name = "CC", value_parser = country)]
+    country: Option<Country>,
 }
 
 /// What the file holds.
@@ -112,10 +112,12 @@ struct DeviceArgs {
     /// [default: make what is missing, with files in THING-keys]
     #[arg(long, value_name = "DIR", conflicts_with_all = ["key", "policy"])]
     device_dir: Option<PathBuf>,
-    /// Kind of key: p256 is made here and never leaves this machine, rsa is made by the service
-    #[arg(long, value_enum, value_name = "TYPE", default_value = "p256")]
-    key: KeyType,
-    /// Policy document (JSON); the policy is named after the file [default: allow-all, as in the post]
+    /// Kind of key: p256 is made here and never leaves this machine, rsa is made by the service [default: that of the
+    /// device's key; for a new one p256]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    key: Option<KeyType>,
+    /// Policy document (JSON); the policy is named after the file [default: those that the certificate has; for a new
+    /// one allow-all, as in the post]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
@@ -145,7 +147,7 @@ struct Behaviour {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = values::keep_alive_s)]
     keep_alive: u16,
     /// Time server to ask first [default: those of DHCP and the Internet]
-    #[arg(long, value_name = "HOST", value_parser = values::host)]
+    #[arg(long, value_name = "HOST", value_parser = pico::host)]
     ntp: Option<String>,
     /// Where the server says that the device is gone; its policy must allow that [default: nowhere]
     #[arg(long, value_name = "TOPIC", value_parser = values::topic)]
@@ -159,22 +161,34 @@ struct Behaviour {
 #[derive(Debug, Clone, Copy)]
 struct Country([u8; 2]);
 
+impl Wifi {
+    fn doubt(&self) -> Option<Check> {
+        let code: String = self.country?.0.map(char::from).iter().collect();
+        Some(Check::doubtful(
+            format!("the country {code} is kept in the image"),
+            "today's firmware cannot set it; the radio uses the channels that are allowed everywhere",
+        ))
+    }
+}
+
 fn country(text: &str) -> Result<Country, String> {
     values::country(text).map(Country)
 }
 
 impl Image {
     pub(super) fn run(self) -> Outcome {
-        let out = self.out.clone().unwrap_or_else(|| format!("{}.uf2", self.thing.replace(':', "_")).into());
-        // What needs no server comes first: nothing is made for an image that cannot be written.
+        let out = self.out.clone().unwrap_or_else(|| self.default_out());
+        // What can be looked at without a certificate comes before it is made: the file's place, what goes into it and
+        // whether it has room there, the policy's document, the server.
         self.may_write(&out)?;
+        let policy = PolicyChoice::of(self.device.policy.as_deref())?;
         let wishes = self.wishes()?;
         let (board, firmware) = self.firmware()?;
 
         let mut checks = Vec::new();
         let mut tell = |check: Check| {
             if !self.json {
-                say!("{}", check.line(Paint::stdout()))?;
+                whoever_listens(say!("{}", check.line(Paint::stdout())))?;
             }
             checks.push(check);
             Ok(())
@@ -182,14 +196,24 @@ impl Image {
         let api = Api::of(&self.server)?;
         let endpoint = pico::decide(&api, self.endpoint.as_ref())?;
         let roots = Roots::of(&api, &self.ca)?;
-        if let Some(check) = pico::check_reach(&endpoint) {
+        let found = self.device.device_dir.as_ref().map(|dir| DeviceIdentity::found(&DeviceFiles::at(dir)));
+        let found = found.transpose()?;
+        match &found {
+            Some(identity) => wishes.partition(&endpoint, &roots, identity).map(drop)?,
+            None => wishes.fit(&endpoint, &roots)?,
+        }
+        if let Some(check) = self.wifi.doubt() {
             tell(check)?;
         }
+        roots.doubts.iter().cloned().try_for_each(&mut tell)?;
         if !self.offline {
             tell(pico::verify(&endpoint, &roots)?)?;
         }
-        let identity = self.identity(&api)?;
-        pico::check(&api, &identity, &wishes, &mut tell)?;
+        let identity = match found {
+            Some(identity) => identity,
+            None => self.provisioned(&api, policy)?,
+        };
+        let policies = pico::check(&api, &identity, &wishes, &mut tell)?;
 
         let partition = wishes.partition(&endpoint, &roots, &identity)?;
         let image = match &firmware {
@@ -199,13 +223,20 @@ impl Image {
         };
         let bytes = image.encode();
         self.may_write(&out)?;
-        directory::write_whole(&out, &bytes, Readers::Owner)
-            .context(|| format!("cannot write `{}`", out.display()))?;
-        let written = Written { out: &out, image: &image, bytes: bytes.len(), firmware, identity, checks };
+        directory::write_whole(&out, &bytes, Readers::Owner).map_err(|error| cannot_write(&out, &error))?;
+        let written =
+            Written { out: &out, image: &image, bytes: bytes.len(), firmware, identity, policies, checks };
         if self.json { written.say_json() } else { written.say() }
     }
 
+    fn default_out(&self) -> PathBuf {
+        // So that the small file does not overwrite the whole one.
+        let what = if self.content.config_only { "-config" } else { "" };
+        format!("{}{what}.uf2", provision::file_name_of(&self.thing)).into()
+    }
+
     fn may_write(&self, out: &Path) -> Outcome {
+        directory::can_write(out).map_err(|error| cannot_write(out, &error))?;
         if self.force || !out.exists() {
             return Ok(());
         }
@@ -218,8 +249,12 @@ impl Image {
         Ok(Wishes {
             thing: self.thing.clone(),
             wifi_ssid: self.wifi.wifi_ssid.clone(),
-            wifi_password: self.wifi.wifi_password_file.as_deref().map_or(Ok(String::new()), password)?,
-            wifi_country: self.wifi.country.0,
+            wifi_password: self
+                .wifi
+                .wifi_password_file
+                .as_deref()
+                .map_or(Ok(String::new()), password::read)?,
+            wifi_country: self.wifi.country.map_or(EVERYWHERE, |country| country.0),
             topic: behaviour.topic.clone().unwrap_or_else(|| telemetry_topic(&self.thing)),
             qos: if behaviour.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce },
             interval_ms: behaviour.interval,
@@ -244,40 +279,23 @@ impl Image {
         Ok((firmware.content.board(), Some(firmware)))
     }
 
-    fn identity(&self, api: &Api) -> Outcome<DeviceIdentity> {
-        if let Some(dir) = &self.device.device_dir {
-            return DeviceIdentity::found(&DeviceFiles::at(dir));
-        }
+    fn provisioned(&self, api: &Api, policy: PolicyChoice) -> Outcome<DeviceIdentity> {
         let plan = Plan {
             thing: &self.thing,
             files: DeviceFiles::at(provision::default_dir(&self.thing)),
-            policy: self.device.policy.clone().map_or(PolicyChoice::AllowAll, PolicyChoice::File),
+            policy,
             keys: match self.device.key {
-                KeyType::P256 => KeySource::P256,
-                KeyType::Rsa => KeySource::Rsa,
+                None | Some(KeyType::P256) => KeySource::P256,
+                Some(KeyType::Rsa) => KeySource::Rsa,
             },
+            asked: if self.device.key.is_some() { Asked::Yes } else { Asked::No },
         };
         DeviceIdentity::provisioned(api, &plan)
     }
 }
 
-/// Reads a password; no message shows it.
-fn password(path: &Path) -> Outcome<String> {
-    let shown =
-        if path == Path::new("-") { "standard input".to_owned() } else { format!("`{}`", path.display()) };
-    let cannot = || format!("cannot read the Wi-Fi password from {shown}");
-    let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin().take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text).context(cannot)?;
-    } else {
-        let file = std::fs::File::open(path).context(cannot)?;
-        file.take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text).context(cannot)?;
-    }
-    values::password(&text).map_err(|why| {
-        Failure::new(format!("what {shown} holds is no Wi-Fi password"))
-            .why(why)
-            .advice("for a network without a password: --wifi-open")
-    })
+fn cannot_write(out: &Path, error: &std::io::Error) -> Failure {
+    directory::cannot_write(out, error, "name another file with --out FILE")
 }
 
 /// What was done.
@@ -287,26 +305,29 @@ struct Written<'a> {
     bytes: usize,
     firmware: Option<Firmware>,
     identity: DeviceIdentity,
+    policies: Vec<String>,
     checks: Vec<Check>,
 }
 
 impl Written<'_> {
     fn say(&self) -> Outcome {
         let paint = Paint::stdout();
+        let shown = |path: &Path| printable_line(&path.display().to_string()).into_owned();
         say!("")?;
         Description::of(self.image, self.out)?.show(paint)?;
         if let Some(firmware) = &self.firmware {
-            say!("{} {}", paint.bold("firmware of"), firmware.path.display())?;
+            say!("{} {}", paint.bold("firmware of"), shown(&firmware.path))?;
         }
         let verb = if self.identity.is_new { "made" } else { "found" };
-        say!("{} {} ({verb})", paint.bold("keys in    "), self.identity.files.dir().display())?;
+        say!("{} {} ({verb})", paint.bold("keys in    "), shown(self.identity.files.dir()))?;
+        say!("{} {}", paint.bold("policies   "), self.policies.join(", "))?;
         say!("")?;
         say!(
             "wrote {} ({} KiB), with the private key and the Wi-Fi password: keep it to yourself",
-            self.out.display(),
+            shown(self.out),
             self.bytes / 1024
         )?;
-        say!("onto the board: eyot pico flash {}", self.out.display())
+        say!("onto the board: eyot pico flash {}", shown(self.out))
     }
 
     fn say_json(&self) -> Outcome {
@@ -318,6 +339,7 @@ impl Written<'_> {
             "firmware": self.firmware.as_ref().map(|firmware| &firmware.path),
             "directory": self.identity.files.dir(),
             "certificateReused": !self.identity.is_new,
+            "policies": self.policies,
             "checks": checks,
         }))
     }

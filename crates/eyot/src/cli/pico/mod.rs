@@ -2,6 +2,7 @@
 
 mod flash;
 mod image;
+mod password;
 mod show;
 mod values;
 

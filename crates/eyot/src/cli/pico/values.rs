@@ -1,9 +1,8 @@
 //! Values on the command line of `eyot pico image`, each checked against what the firmware takes.
 
-use device_core::settings::{
-    HOST_BYTES_MAX, INTERVAL_MS_MIN, WIFI_PASSWORD_BYTES_MAX, WIFI_PASSWORD_BYTES_MIN, WIFI_SSID_BYTES_MAX,
-};
+use device_core::settings::{INTERVAL_MS_MIN, WIFI_SSID_BYTES_MAX};
 use device_core::{TOPIC_BYTES_MAX, WILL_PAYLOAD_BYTES_MAX};
+use mqtt_session::{Limits, basic_ingest, check_topic};
 use mqtt_wire::TopicName;
 
 use crate::duration::{DurationError, HumanDuration};
@@ -20,20 +19,6 @@ pub(super) fn ssid(text: &str) -> Result<String, String> {
     }
 }
 
-/// A passphrase as its file holds it: one line end is not part of it. The error does not repeat it.
-pub(super) fn password(file: &str) -> Result<String, String> {
-    let line = file.strip_suffix('\n').unwrap_or(file);
-    let password = line.strip_suffix('\r').unwrap_or(line);
-    let fits = (WIFI_PASSWORD_BYTES_MIN..=WIFI_PASSWORD_BYTES_MAX).contains(&password.len());
-    if fits && !password.contains(['\0', '\n']) {
-        return Ok(password.to_owned());
-    }
-    Err(format!(
-        "a Wi-Fi password is one line of {WIFI_PASSWORD_BYTES_MIN} to {WIFI_PASSWORD_BYTES_MAX} bytes, and this has {}",
-        password.len()
-    ))
-}
-
 /// Two capital letters.
 pub(super) fn country(text: &str) -> Result<[u8; 2], String> {
     let code = text.to_ascii_uppercase().into_bytes();
@@ -42,12 +27,20 @@ pub(super) fn country(text: &str) -> Result<[u8; 2], String> {
     })
 }
 
-/// A topic to publish to.
+/// A topic to publish to, or to leave a last will for: what a server closes the connection over is refused.
 pub(super) fn topic(text: &str) -> Result<String, String> {
     if text.len() > TOPIC_BYTES_MAX {
         return Err(format!("a topic has at most {TOPIC_BYTES_MAX} bytes"));
     }
-    TopicName::parse(text).map(|_| text.to_owned()).map_err(|error| format!("the topic {error}"))
+    TopicName::parse(text).map_err(|error| format!("the topic {error}"))?;
+    // [AWS iot reserved-topics]
+    if text.starts_with('$') && basic_ingest(text).is_none_or(|ingest| ingest.rule.is_empty()) {
+        return Err(
+            "topics that begin with `$` are reserved, but for `$aws/rules/NAME/…` of a rule".to_owned()
+        );
+    }
+    check_topic(text, &Limits::aws()).map_err(|excess| format!("the topic {excess}"))?;
+    Ok(text.to_owned())
 }
 
 /// The last will's content.
@@ -78,30 +71,26 @@ pub(super) fn keep_alive_s(text: &str) -> Result<u16, String> {
         .ok_or_else(|| "choose whole seconds from 30s to 20m".to_owned())
 }
 
-/// A time server.
-pub(super) fn host(text: &str) -> Result<String, String> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if (1..=HOST_BYTES_MAX).contains(&text.len()) && text.chars().all(is_part) {
-        Ok(text.to_owned())
-    } else {
-        Err("write a host's name or its IPv4 address, without a port".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_password_ends_with_its_line() {
-        assert_eq!(password("12345678\n"), Ok("12345678".to_owned()));
-        assert_eq!(password("12345678\r\n"), Ok("12345678".to_owned()));
-        assert_eq!(password(" with spaces "), Ok(" with spaces ".to_owned()));
-        assert_eq!(password(&"x".repeat(63)).map(|text| text.len()), Ok(63));
-        for text in ["", "\n", "1234567", "1234567\n", "12345678\n\n", &"x".repeat(64)] {
-            let error = password(text).expect_err(text);
-            assert!(text.trim().is_empty() || !error.contains(text.trim()), "{error}");
+    fn a_topic_keeps_the_servers_limits() {
+        let (fits, too_long) = ("x".repeat(256), "x".repeat(257));
+        for text in ["a", "0/1/2/3/4/5/6/7", "$aws/rules/r/0/1/2/3/4/5/6/7", "$aws/rules/r", &fits] {
+            assert_eq!(topic(text).as_deref(), Ok(text));
         }
+        assert!(topic(&format!("$aws/rules/r/{fits}")).is_ok());
+        for text in
+            ["$aws/rules//x", "$aws/rules/", "$aws/rules", "$aws/things/t/shadow/update", "$SYS/x", "$x"]
+        {
+            assert!(topic(text).expect_err(text).contains("reserved"), "{text}");
+        }
+        assert!(topic(&too_long).expect_err("long").contains("at most 256"));
+        assert!(topic(&format!("$aws/rules/r/{too_long}")).expect_err("long").contains("at most 256"));
+        assert!(topic("0/1/2/3/4/5/6/7/8").expect_err("deep").contains("8 slashes"));
+        assert!(topic("$aws/rules/r/0/1/2/3/4/5/6/7/8").expect_err("deep").contains("8 slashes"));
     }
 
     #[test]
@@ -117,12 +106,6 @@ mod tests {
             keep_alive_s("29s").is_err()
                 && keep_alive_s("1201s").is_err()
                 && keep_alive_s("30500ms").is_err()
-        );
-        assert!(
-            host("pool.ntp.org").is_ok()
-                && host("a b").is_err()
-                && host("").is_err()
-                && host("h:123").is_err()
         );
         assert!(will_payload(&"x".repeat(129)).is_err());
     }
