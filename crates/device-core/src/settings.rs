@@ -14,6 +14,7 @@
 
 mod crc32;
 mod layout;
+pub mod mark;
 mod read;
 mod tag;
 mod write;

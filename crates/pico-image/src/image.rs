@@ -2,6 +2,7 @@
 
 use crate::board::Board;
 use crate::uf2::{SECTOR_BYTES, Uf2};
+use device_core::settings::mark;
 use device_core::settings::{CONFIG_ADDRESS, CONFIG_BYTES, FIRMWARE_ADDRESS, FIRMWARE_BYTES_MAX};
 
 // Both are sums of whole sectors, so that one never shares a sector with the other; and a Pico W has both.
@@ -51,6 +52,27 @@ pub fn check_firmware(firmware: &Uf2, board: Board) -> Result<(), FirmwareError>
         return Err(FirmwareError::Configured);
     }
     check_extent(firmware)
+}
+
+/// What firmware of ours carries for the radio's own processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RadioFirmware {
+    /// What the radio's maker made for it.
+    Real,
+    /// Nothing of meaning: for the emulated board.
+    Dummy,
+}
+
+/// What the firmware carries for the radio; `None`: it is not firmware of ours.
+pub fn radio_firmware(firmware: &Uf2) -> Option<RadioFirmware> {
+    // A text may lie across two sectors.
+    let bytes: Vec<u8> = firmware.sectors().flat_map(|(_, sector)| sector.iter().copied()).collect();
+    let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    match (has(mark::WITH_RADIO_FIRMWARE), has(mark::WITHOUT_RADIO_FIRMWARE)) {
+        (true, _) => Some(RadioFirmware::Real),
+        (false, true) => Some(RadioFirmware::Dummy),
+        (false, false) => None,
+    }
 }
 
 /// Where firmware begins and ends.
@@ -157,6 +179,20 @@ mod tests {
         assert_eq!(firmware_bytes(&alone), Ok(None));
         assert_eq!(alone.sectors().count(), 4);
         assert_eq!(partition(&firmware(1)), None);
+    }
+
+    #[test]
+    fn firmware_of_ours_is_known_by_its_mark() {
+        assert_eq!(radio_firmware(&firmware(5_000)), None);
+        for (text, expected) in [
+            (mark::WITH_RADIO_FIRMWARE, RadioFirmware::Real),
+            (mark::WITHOUT_RADIO_FIRMWARE, RadioFirmware::Dummy),
+        ] {
+            let mut bytes = vec![7; 4_090];
+            bytes.extend_from_slice(text.as_bytes());
+            let across_two_sectors = firmware_from_binary(&bytes, Board::PicoW).unwrap();
+            assert_eq!(radio_firmware(&across_two_sectors), Some(expected));
+        }
     }
 
     #[test]

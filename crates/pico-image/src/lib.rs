@@ -29,6 +29,7 @@ pub use block::{BLOCK_BYTES, BlockError};
 pub use board::{Board, UnknownBoard};
 pub use elf::{ElfError, MemoryUse, firmware_from_elf, memory_of_elf};
 pub use image::{
-    FirmwareError, check_firmware, configuration, firmware_bytes, firmware_from_binary, image, partition,
+    FirmwareError, RadioFirmware, check_firmware, configuration, firmware_bytes, firmware_from_binary, image,
+    partition, radio_firmware,
 };
 pub use uf2::{OutsideFlash, SECTOR_BYTES, Uf2, Uf2Error};

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use pico_image::{Board, Uf2, check_firmware};
+use pico_image::{Board, RadioFirmware, Uf2, check_firmware, radio_firmware};
 
 use crate::failure::{Failure, Outcome};
+use crate::provision::Check;
 
 use super::file;
 
@@ -16,6 +17,7 @@ pub(crate) struct Firmware {
     pub(crate) path: PathBuf,
     /// Its content.
     pub(crate) content: Uf2,
+    radio: RadioFirmware,
 }
 
 impl Firmware {
@@ -25,7 +27,22 @@ impl Firmware {
         check_firmware(&content, board.unwrap_or(content.board())).map_err(|error| {
             Failure::new(format!("`{}` cannot be used as firmware", path.display())).because(&error)
         })?;
-        Ok(Self { path: path.to_owned(), content })
+        let radio = radio_firmware(&content).ok_or_else(|| {
+            Failure::new(format!("`{}` is no firmware of eyot", path.display()))
+                .why("it does not carry the mark of one, so it would not read the configuration")
+                .advice("`cargo xtask firmware` of a source checkout makes it")
+        })?;
+        Ok(Self { path: path.to_owned(), content, radio })
+    }
+
+    /// What a person should hear of it.
+    pub(crate) fn doubt(&self) -> Option<Check> {
+        (self.radio == RadioFirmware::Dummy).then(|| {
+            Check::doubtful(
+                "the firmware is for the emulated board",
+                "it has nothing for the radio's own processor: on a real board the radio stays dead and the LED dark",
+            )
+        })
     }
 
     /// The board's firmware in the first of the usual places that has one.

@@ -15,6 +15,9 @@ use crate::board::{Irqs, RadioPins};
 mod firmware {
     use super::{A4, Aligned};
 
+    #[used]
+    static MARK: &str = device_core::settings::mark::WITH_RADIO_FIRMWARE;
+
     pub(super) static FIRMWARE: Aligned<A4, [u8; 231_077]> = Aligned(*cyw43_firmware::CYW43_43439A0);
     pub(super) static REGULATORY: &[u8] = cyw43_firmware::CYW43_43439A0_CLM;
 }
@@ -23,6 +26,9 @@ mod firmware {
 #[cfg(feature = "dummy-radio-firmware")]
 mod firmware {
     use super::{A4, Aligned};
+
+    #[used]
+    static MARK: &str = device_core::settings::mark::WITHOUT_RADIO_FIRMWARE;
 
     pub(super) static FIRMWARE: Aligned<A4, [u8; 4_096]> = Aligned([0x5A; 4_096]);
     pub(super) static REGULATORY: &[u8] = &[0x5A; 984];

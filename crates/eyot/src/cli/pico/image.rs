@@ -202,7 +202,8 @@ impl Image {
             Some(identity) => wishes.partition(&endpoint, &roots, identity).map(drop)?,
             None => wishes.fit(&endpoint, &roots)?,
         }
-        if let Some(check) = self.wifi.doubt() {
+        let doubts = [self.wifi.doubt(), firmware.as_ref().and_then(Firmware::doubt)];
+        for check in doubts.into_iter().flatten() {
             tell(check)?;
         }
         roots.doubts.iter().cloned().try_for_each(&mut tell)?;
