@@ -43,6 +43,7 @@ ONLY_12, ONLY_13 = "IoTSecurityPolicy_TLS12_1_2_2022_10", "IoTSecurityPolicy_TLS
 
 OTHER_PASSWORD = {"command": "access_point", "ssid": "emulated", "passphrase": "another password"}
 DEAD_RADIO = {"command": "radio_dead", "dead": True}
+TEN_YEARS_BACK = {"command": "sntp_offset", "seconds": -10 * 365 * 86_400}
 TEN_YEARS_AHEAD = {"command": "sntp_offset", "seconds": 10 * 365 * 86_400}
 
 
@@ -214,6 +215,15 @@ def test_the_time_of_eyot_for_a_network_without_internet(tmp_path):
         named = make_image(tmp_path, server, "named", "--ntp", "clock.test")
         with Board(named, server.mqtts_port, *options[2:], names=[SERVER_NAME, "clock.test"]) as board:
             board.expect_log(r"time: \S+ from clock.test")
+
+
+def test_a_time_before_the_firmware_was_built_is_not_believed(server, image):
+    with Board(image, server.mqtts_port, first=[TEN_YEARS_BACK]) as board:
+        board.expect_log("time: pool.ntp.org: .*before this firmware was built")
+        assert board.expect_flashes(board.mark()) == [150] * 4
+        assert not [line for line in board.log() if "tcp: connecting" in line]
+        board.do("sntp_offset", seconds=0)
+        board.expect_log(CONNECTED)
 
 
 def test_a_wrong_clock_leads_to_a_restart(server, image):
