@@ -300,3 +300,57 @@ def test_a_will_comes_with_its_properties_and_on_wish(server, device, name):
                 assert (got.payload, got.properties.ContentType) == (b"bye", "text/plain")
         to.publish(f"{name}/gone", "marker")
         assert to.message().payload == b"marker"
+
+
+@pytest.mark.parametrize("takes, said", [(60, b"\x9b"), (3, None), (200, b"\x9b")])
+def test_words_are_left_out_for_a_client_that_takes_little(server, device, name, takes, said):
+    client = mqtt.Client(server, mqtt.tls_context(device))
+    client.send(connect(name, found=b"\x27" + struct.pack("!I", takes)))
+    if takes < 40:
+        # Not even the CONNACK fits.
+        client.expect_closed()
+        return
+    client.read()
+    client.send(publish("a", qos=2))
+    kind, _, body = client.read()
+    assert kind << 4 == DISCONNECT and len(body) + 2 <= takes
+    assert body == said if takes == 60 else body.startswith(said) and b"QoS 2" in body
+    client.expect_closed()
+
+
+def test_a_refusal_is_as_short_as_the_client_wants(server, cloud, tmp_path, name):
+    nobody = cloud.device(tmp_path, name, policy(statement("iot:Connect", arn("client", "other"))))
+    with mqtt.Client(server, mqtt.tls_context(nobody)) as client:
+        client.send(connect(name, found=b"\x27\0\0\0\x0a"))
+        assert client.read()[2] == b"\0\x87\0"
+
+
+def test_shared_subscriptions_are_refused_one_by_one(server, device, name):
+    with mqtt5(server, device, name) as client:
+        client.send(packet(0x82, b"\0\1\0" + text("$share/group/a") + b"\1" + text("b") + b"\1"))
+        assert client.read()[2] == b"\0\1\0\x9e\x01"
+
+
+def test_denials_are_told_once_a_second(server, cloud, tmp_path, name):
+    """A client that stays connected must not fill the log."""
+    careful = cloud.device(tmp_path, name, policy(statement("iot:Connect", "*")))
+    with mqtt5(server, careful, name) as client:
+        mark = server.log_mark()
+        for _ in range(300):
+            client.send(publish("secret", qos=1))
+        assert all(client.read()[2][:3] == b"\0\1\x87" for _ in range(300))
+        told = [line for line in server.log()[mark:].splitlines() if "denied" in line and name in line]
+        assert 1 <= len(told) <= 5, len(told)
+
+
+def test_topics_that_no_rule_can_have_are_not_remembered(server, device, name):
+    with mqtt5(server, device, name) as client:
+        topic = "$aws/rules/" + "r" * 300 + "/x"
+        client.send(bytes([0x30]) + encoded(2 + len(topic) + 4) + text(topic) + b"\x03\x23\0\x01")
+        kind, _, body = client.read()
+        assert (kind << 4, body[0]) == (DISCONNECT, 0x90)
+
+
+def encoded(length):
+    """A remaining length."""
+    return bytes([length % 128 | 128, length // 128]) if length > 127 else bytes([length])

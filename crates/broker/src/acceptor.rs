@@ -7,6 +7,8 @@ use crate::admission::{Admission, Door};
 use crate::broker::WAKER;
 use crate::counters::ThreadCounters;
 use crate::handshake::{Arrival, Refusal, Stage, TlsDone, Unfinished};
+use crate::lifecycle_events::connect_failed;
+use crate::publication::{self, now_ms};
 use crate::refusal_log::RefusalLog;
 use crate::seats::Seats;
 use crate::shared::Shared;
@@ -226,7 +228,8 @@ impl Acceptor {
             let reason = "the server is overloaded or about to end".to_owned();
             let client_id = Some(arrival.client.who.client_id.to_string());
             let certificate_id = Some(arrival.client.certificate_id);
-            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at: Stage::Connect });
+            let at = Stage::Connect;
+            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at, unauthorized: None });
         }
     }
 
@@ -251,6 +254,12 @@ impl Acceptor {
             Stage::Connect => self.counters.connects_refused.increment(),
         }
         self.tell(peer, refusal, Instant::now());
+        let failed = refusal.unauthorized.as_ref().and_then(|who| connect_failed(who, now_ms()));
+        if let Some(event) = failed
+            && let Err(error) = publication::from_server(&self.shared, &event)
+        {
+            tracing::error!(topic = event.topic, %error, "what rules keep of an event could not be stored");
+        }
     }
 
     fn tell(&mut self, peer: SocketAddr, refusal: &Refusal, now: Instant) {

@@ -26,7 +26,7 @@ pub(crate) struct Who {
     pub(crate) principal: Box<str>,
     pub(crate) peer: SocketAddr,
     /// The server name that it asked TLS for.
-    domain_name: Option<Box<str>>,
+    pub(crate) domain_name: Option<Box<str>>,
 }
 
 /// A connected client, as far as permission is concerned.
@@ -60,16 +60,20 @@ pub(crate) enum Denied {
 }
 
 impl Denied {
-    /// AWS just hangs up; here the log says why. One event of this shape per denial.
-    pub(crate) fn log(&self, who: &Who) {
+    /// AWS just hangs up; here the log says why. One event of this shape per denial that is told; `untold` came before it.
+    pub(crate) fn log(&self, who: &Who, untold: u64) {
         let (client_id, certificate_id, peer) = (&*who.client_id, &*who.principal, who.peer);
         match self {
             Self::NotActive(reason) => {
                 tracing::warn!(target: "eyot::authorize", client_id, certificate_id, %peer, reason, "denied");
             }
-            Self::ByPolicy { action, resource, reason } => tracing::warn!(
-                target: "eyot::authorize", client_id, certificate_id, %peer, %action, resource, reason, "denied"
-            ),
+            Self::ByPolicy { action, resource, reason } => {
+                let untold = (untold > 0).then_some(untold);
+                tracing::warn!(
+                    target: "eyot::authorize", client_id, certificate_id, %peer, %action, resource, reason, untold,
+                    "denied"
+                );
+            }
         }
     }
 }
@@ -92,11 +96,13 @@ pub(crate) struct ConnectDenied {
     pub(crate) reason: String,
     /// For a client of MQTT 5; one of MQTT 3.1.1 gets no answer. [verified 1: AWS closes without CONNACK]
     pub(crate) answer: Option<ReasonCode>,
+    /// Who it is, when its certificate is good and no policy lets it in.
+    pub(crate) unauthorized: Option<Arc<Who>>,
 }
 
 impl From<String> for ConnectDenied {
     fn from(reason: String) -> Self {
-        Self { reason, answer: Some(ReasonCode::NotAuthorized) }
+        Self { reason, answer: Some(ReasonCode::NotAuthorized), unauthorized: None }
     }
 }
 
@@ -115,7 +121,8 @@ pub(crate) fn connect(
     let epoch = shared.registry.epoch();
     let principal = active_principal(&shared.registry, &certificate_id)?;
     let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
-        ConnectDenied { reason: refusal.to_string(), answer: refusal.answer(connect.version) }
+        let answer = refusal.answer(connect.version);
+        ConnectDenied { reason: refusal.to_string(), answer, unauthorized: None }
     })?;
     let client_id = match accepted.client_id {
         ClientId::Given => connect.client_id.into(),
@@ -128,7 +135,11 @@ pub(crate) fn connect(
         domain_name: server_name.map(Into::into),
     });
     let client = Client { who, certificate_id, principal, epoch, published: None, received: None };
-    client.permit_connect(&shared.registry, &accepted, session.will())?;
+    let permit = client.permit_connect(&shared.registry, &accepted, session.will());
+    permit.map_err(|reason| {
+        let unauthorized = Some(Arc::clone(&client.who));
+        ConnectDenied { unauthorized, ..ConnectDenied::from(reason) }
+    })?;
     Ok((session, accepted, client))
 }
 
@@ -245,7 +256,7 @@ impl Client {
         }
         let decided = refreshed.and_then(|()| self.decide(Action::Receive, Resource::topic(topic), now_s));
         if let Err(denied) = &decided {
-            denied.log(&self.who);
+            denied.log(&self.who, 0);
         }
         remember(&mut self.received, topic, self.epoch, now_s, decided.is_ok());
         decided.is_ok()

@@ -2,6 +2,7 @@
 
 use crate::acceptor::Acceptor;
 use crate::completion::Settled;
+use crate::control::{Asked, ClientState, DirectMessage, Question, Reply, Sent};
 use crate::counters::{Counters, ThreadCounters};
 use crate::event_loop::EventLoop;
 use crate::mailbox::{Mail, Mailbox};
@@ -10,6 +11,7 @@ use crate::shared::{Peer, Shared};
 use crate::tls::{Identities, Tls};
 use crate::{BrokerConfig, Parts, StartError, listener};
 use mio::{Poll, Token, Waker};
+use mqtt_wire::QoS;
 use registry::Change;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
@@ -110,6 +112,33 @@ impl Broker {
     /// [`PublishError`] when the topic is not publishable, or nothing was kept because the journal refused.
     pub fn publish(&self, publish: &Publish<'_>) -> Result<Published, PublishError> {
         crate::publication::from_outside(&self.shared, publish)
+    }
+
+    /// What is known about a client.
+    pub fn client(&self, client_id: &str) -> Asked<ClientState> {
+        self.ask(client_id, Question::State)
+    }
+
+    /// What a client has subscribed to, in the order of the filters.
+    pub fn subscriptions_of(&self, client_id: &str) -> Asked<Vec<(String, QoS)>> {
+        self.ask(client_id, Question::Subscriptions)
+    }
+
+    /// Ends a client's connection.
+    pub fn disconnect(&self, client_id: &str, prevent_will: bool) -> Asked<()> {
+        self.ask(client_id, |reply| Question::Disconnect { prevent_will, reply })
+    }
+
+    /// Sends a message to one client. Resolves when it is on its way, or, to be confirmed, when the client has it.
+    pub fn send_to(&self, client_id: &str, message: DirectMessage) -> Asked<Sent> {
+        self.ask(client_id, |reply| Question::Send { message: Box::new(message), reply })
+    }
+
+    fn ask<T>(&self, client_id: &str, question: impl FnOnce(Reply<T>) -> Question) -> Asked<T> {
+        let (asked, reply) = Asked::new();
+        let mail = Mail::Ask { client_id: client_id.into(), question: question(reply) };
+        self.shared.owner(client_id).mailbox.post(mail);
+        asked
     }
 
     /// Resolves when every loop decides by the registry's present state, and sessions of certificates that left

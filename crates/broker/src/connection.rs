@@ -1,6 +1,9 @@
 //! One client's connection: its socket, its session, and what waits in both directions.
 
 use crate::authorize::Client;
+use crate::denials::Denials;
+use crate::event_loop::Unconfirmed;
+use crate::lifecycle_events::Presence;
 use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
 use crate::publication::Effects;
@@ -19,7 +22,11 @@ pub(crate) struct Connection {
     pub(crate) transport: Transport,
     pub(crate) session: Session<Due>,
     pub(crate) client: Client,
+    pub(crate) presence: Presence,
+    pub(crate) denials: Denials,
     pub(crate) outbox: Outbox,
+    /// Direct messages whose sender waits for the PUBACK: at most as many as the window.
+    pub(crate) unconfirmed: Vec<Unconfirmed>,
     /// A packet whose rest has not arrived, or what waits behind a stall. Owns no memory otherwise.
     pub(crate) input: Vec<u8>,
     /// What the journal did not take. Nothing more is read until it does.
@@ -53,12 +60,21 @@ pub(crate) struct Stalled {
 }
 
 impl Connection {
-    pub(crate) fn new(transport: Transport, session: Session<Due>, client: Client, seat: Seat) -> Self {
+    pub(crate) fn new(
+        transport: Transport,
+        session: Session<Due>,
+        client: Client,
+        presence: Presence,
+        seat: Seat,
+    ) -> Self {
         Self {
             transport,
             session,
             client,
+            presence,
+            denials: Denials::default(),
             outbox: Outbox::default(),
+            unconfirmed: Vec::new(),
             input: Vec::new(),
             stalled: None,
             matched: (0, 0),

@@ -1,19 +1,20 @@
 //! One connection between TCP and CONNECT.
 
 use crate::admission;
-use crate::authorize::{self, Client};
+use crate::authorize::{self, Client, Who};
 use crate::message::Due;
 use crate::seats::Seat;
 use crate::shared::Shared;
 use crate::transport::{Transport, seal_out};
 use mio::net::TcpStream;
-use mqtt_session::{Accepted, Session};
+use mqtt_session::{Accepted, Peer, Session};
 use mqtt_wire::ProtocolVersion::{self, V5, V311};
 use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, PropertiesWriter, Property, ReasonCode};
 use pki::CertificateId;
 use rustls::{AlertDescription, HandshakeKind, ServerConnection};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -68,6 +69,8 @@ pub(crate) struct Refusal {
     pub(crate) certificate_id: Option<CertificateId>,
     pub(crate) reason: String,
     pub(crate) at: Stage,
+    /// Who it is, when its certificate is good and no policy lets it in.
+    pub(crate) unauthorized: Option<Arc<Who>>,
 }
 
 /// How far a refused connection came.
@@ -231,6 +234,15 @@ impl Unfinished {
         // What does not fit is in the log.
         let _ = properties.push(Property::ReasonString(&words));
         let connack = ConnAck { session_present: false, reason, properties: properties.finish() };
+        // [MQTT5 3.2.2-19] Words that make it too large for the client are left out. How large that is may be in a CONNECT
+        // that could not be read: then they are left out, too.
+        let takes_words = match mqtt_wire::decode(&self.input, version, usize::MAX) {
+            Ok(Some((Packet::Connect(connect), _))) => {
+                Peer::of(&connect).takes(Packet::ConnAck(connack).encoded_len(version))
+            }
+            _ => false,
+        };
+        let connack = if takes_words { connack } else { ConnAck::new(reason) };
         let bytes = Packet::ConnAck(connack).encode(version, &mut answer).expect("there is room");
         // Sealed into rustls' buffer; `close` sends it. If it does not fit, the closed connection says enough.
         let _ = self.tls.writer().write_all(&answer[..bytes]);
@@ -252,7 +264,8 @@ impl Unfinished {
             .map(|(session, accepted, client)| Connected { session, accepted, client, connect_bytes })
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
-                (Refusal { client_id, ..self.refusal(Stage::Connect, denied.reason) }, denied.answer)
+                let refusal = self.refusal(Stage::Connect, denied.reason);
+                (Refusal { client_id, unauthorized: denied.unauthorized, ..refusal }, denied.answer)
             })
     }
 
@@ -289,7 +302,7 @@ impl Unfinished {
     }
 
     fn refusal(&self, at: Stage, reason: String) -> Refusal {
-        Refusal { client_id: None, certificate_id: self.certificate_id, reason, at }
+        Refusal { client_id: None, certificate_id: self.certificate_id, reason, at, unauthorized: None }
     }
 }
 

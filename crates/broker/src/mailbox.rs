@@ -3,6 +3,7 @@
 //! One lock per turn and sender, one wake-up per sleeping loop: messages travel in batches, never one by one.
 
 use crate::completion::Ticket;
+use crate::control::Question;
 use crate::handshake::Arrival;
 use crate::message::Message;
 use mio::Waker;
@@ -37,6 +38,8 @@ pub(crate) enum Mail {
     RegistryChanged { dropped: Arc<[CertificateId]>, ticket: Ticket },
     /// The rules have changed.
     RulesChanged { ticket: Ticket },
+    /// The API wants to know, or have done, something about a client.
+    Ask { client_id: Box<str>, question: Question },
     /// Finish until then, and end.
     Drain { deadline: Instant, ticket: Ticket },
 }

@@ -1,5 +1,6 @@
 //! A message from publisher to rules: what it brings about, and how messages of the API come in.
 
+use crate::lifecycle_events::Event;
 use crate::message::Message;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
@@ -268,6 +269,29 @@ pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Pub
     if let Topic::Reserved(reason) = topics::of_publish(publish.topic) {
         return Err(refused(reason.to_owned()));
     }
+    publish_to_all(shared, topic, publish)
+}
+
+/// Publishes what the server itself has to say, on the calling thread. Nobody waits for it to be durable.
+pub(crate) fn from_server(shared: &Shared, event: &Event) -> Result<(), PublishError> {
+    let refused = |error| PublishError::Topic { topic: event.topic.clone(), reason: format!("it {error}") };
+    let topic = TopicName::parse(&event.topic).map_err(refused)?;
+    let publish = Publish {
+        topic: &event.topic,
+        payload: event.payload.as_bytes(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        properties: Properties::NONE,
+        source: Source::default(),
+    };
+    publish_to_all(shared, topic, &publish).map(drop)
+}
+
+fn publish_to_all(
+    shared: &Shared,
+    topic: TopicName<'_>,
+    publish: &Publish<'_>,
+) -> Result<Published, PublishError> {
     let Publish { payload, qos, retain, source, .. } = *publish;
     let attached = &Attached::of(&publish.properties, &shared.limits);
     let rules = shared.rules.snapshot();

@@ -134,7 +134,7 @@ impl RefusalLog {
 
 /// Every refusal is one event of this shape: `eyot explain` and the tests read its fields.
 pub(crate) fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
-    let Refusal { client_id, certificate_id, reason, at } = refusal;
+    let Refusal { client_id, certificate_id, reason, at, .. } = refusal;
     let certificate_id = certificate_id.map(tracing::field::display);
     let client_id = client_id.as_deref();
     if *at == Stage::Tcp {
@@ -152,7 +152,13 @@ mod tests {
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 4_000);
 
     fn stranger() -> Refusal {
-        Refusal { client_id: None, certificate_id: None, reason: "rubbish".to_owned(), at: Stage::Tls }
+        Refusal {
+            client_id: None,
+            certificate_id: None,
+            reason: "rubbish".to_owned(),
+            at: Stage::Tls,
+            unauthorized: None,
+        }
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! [AWS iot reserved-topics] Topics that begin with `$` belong to the service. What eyot does not serve yet is refused
 //! in words, rather than taken in silence and never answered.
 
+use crate::lifecycle_events::EVENTS_PREFIX;
+use mqtt_wire::topic::SHARE_PREFIX;
+
 /// What publishing to a topic means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
@@ -31,13 +34,15 @@ pub(crate) fn of_publish(topic: &str) -> Topic {
 pub(crate) fn reserved_filter(filter: &str) -> Option<&'static str> {
     if !filter.starts_with('$') {
         None
-    } else if filter.starts_with("$share/") {
+    } else if filter.starts_with(SHARE_PREFIX) {
         Some("shared subscriptions are not available yet")
     } else if mqtt_session::basic_ingest(filter).is_some() {
         // [AWS iot-basic-ingest] Nothing is delivered there, so nothing can be subscribed.
         Some("basic ingest topics have no subscribers")
+    } else if filter.starts_with(EVENTS_PREFIX) {
+        None
     } else if filter.starts_with("$aws/") {
-        Some("reserved topics are not available yet")
+        Some("reserved topics other than `$aws/events/…` are not available yet")
     } else {
         // `$SYS` included: AWS disconnects whoever subscribes to it, whatever its policy says.
         Some("topics that begin with `$` are reserved")
@@ -63,7 +68,7 @@ mod tests {
         for filter in ["$aws/#", "$aws/rules/r/#", "$SYS/#", "$share/g/a", "$SYS"] {
             assert!(reserved_filter(filter).is_some(), "{filter}");
         }
-        for filter in ["#", "+/$aws", "a"] {
+        for filter in ["#", "+/$aws", "a", "$aws/events/presence/connected/+", "$aws/events/#"] {
             assert_eq!(reserved_filter(filter), None, "{filter}");
         }
     }

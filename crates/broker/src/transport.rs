@@ -3,6 +3,7 @@
 use mio::net::TcpStream;
 use rustls::ServerConnection;
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
 
 /// Plaintext handed to rustls at once: one full TLS record.
 ///
@@ -36,6 +37,13 @@ impl Transport {
     pub(crate) fn socket(&mut self) -> &mut TcpStream {
         match self {
             Self::Plain(socket) | Self::Tls(socket, _) => socket,
+        }
+    }
+
+    /// Where the client has connected to; `None` when the system does not say any more.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(socket) | Self::Tls(socket, _) => socket.local_addr().ok(),
         }
     }
 

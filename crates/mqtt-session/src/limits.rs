@@ -27,7 +27,7 @@ pub struct Limits {
     pub topic_slashes_max: usize,
     /// Longest client identifier, in bytes of UTF-8. AWS: 128.
     pub client_id_bytes_max: usize,
-    /// Most filters in one SUBSCRIBE; above it the connection closes. AWS: 8.
+    /// Most filters in one SUBSCRIBE or UNSUBSCRIBE; above it the connection closes. AWS: 8.
     pub filters_per_subscribe_max: usize,
     /// Most subscriptions of one connection; those above it are refused in the SUBACK. AWS: 50.
     pub subscriptions_max: usize,
@@ -52,6 +52,9 @@ pub struct Limits {
     pub keep_alive_max_s: Option<u16>,
     /// Topic aliases that a client of MQTT 5 may set; 0: none. AWS: 8.
     pub topic_aliases_max: u16,
+    /// What the topics of all aliases of one connection may take together, in bytes. Ours: eight aliases of AWS's longest
+    /// topics fit many times.
+    pub alias_bytes_max: usize,
     /// Shortest and longest time in seconds after which an undelivered message of MQTT 5 expires; what a publisher says
     /// is brought between them. AWS: 1 to 604,800, seven days.
     pub message_expiry_s: RangeInclusive<u32>,
@@ -109,6 +112,7 @@ impl Limits {
             keep_alive_min_s: 30,
             keep_alive_max_s: Some(1_200),
             topic_aliases_max: 8,
+            alias_bytes_max: 64 * 1024,
             message_expiry_s: 1..=604_800,
             match_rules: MatchRules::Aws,
             retained_on_wildcards: false,
@@ -134,6 +138,7 @@ impl Limits {
             keep_alive_min_s: 0,
             keep_alive_max_s: None,
             topic_aliases_max: 1_000,
+            alias_bytes_max: 256 * 1024,
             message_expiry_s: 0..=u32::MAX,
             match_rules: MatchRules::Mqtt,
             retained_on_wildcards: true,
@@ -157,6 +162,7 @@ impl Limits {
             keep_alive_min_s: 0,
             keep_alive_max_s: None,
             topic_aliases_max: u16::MAX,
+            alias_bytes_max: usize::MAX,
             message_expiry_s: 0..=u32::MAX,
             match_rules: MatchRules::Aws,
             retained_on_wildcards: false,

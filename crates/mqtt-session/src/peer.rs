@@ -16,7 +16,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn of(connect: &Connect<'_>) -> Self {
+    /// What a CONNECT says.
+    pub fn of(connect: &Connect<'_>) -> Self {
         let properties = &connect.properties;
         Self {
             version: connect.version,

@@ -119,7 +119,10 @@ impl<F> Session<F> {
             }
             Packet::PubAck(ack) => Ok(Event::StrayAck(ack.packet_id)),
             Packet::Subscribe(subscribe) => self.receive_subscribe(subscribe),
-            Packet::Unsubscribe(unsubscribe) => Ok(Event::Unsubscribe(unsubscribe)),
+            Packet::Unsubscribe(unsubscribe) => {
+                self.check_filters(unsubscribe.filters.len())?;
+                Ok(Event::Unsubscribe(unsubscribe))
+            }
             Packet::PingReq => Ok(Event::Ping),
             Packet::Disconnect(disconnect) => self.receive_disconnect(&disconnect),
             Packet::Connect(_) => Err(Violation::SecondConnect),
@@ -255,6 +258,16 @@ impl<F> Session<F> {
         self.will.as_deref()
     }
 
+    /// The will is not published, however the connection ends.
+    pub fn discard_will(&mut self) {
+        self.will = None;
+    }
+
+    /// The keep-alive that applies, in seconds; 0: none.
+    pub fn keep_alive_s(&self) -> u16 {
+        self.keep_alive.seconds()
+    }
+
     /// The will to publish now that the connection has ended for `reason`, if there is one. At most once.
     pub fn take_will(&mut self, reason: DisconnectReason) -> Option<Will> {
         let will = self.will.take()?;
@@ -271,11 +284,12 @@ impl<F> Session<F> {
         if self.session_expiry_s == 0 && asked_s > 0 {
             return Err(Violation::SessionExpiryRaised);
         }
-        if disconnect.reason == ReasonCode::DisconnectWithWill {
-            self.wants_will = true;
-        } else {
+        match disconnect.reason {
             // [MQTT311 3.14.4-3] [MQTT5 3.14.4-3] The will is discarded.
-            self.will = None;
+            ReasonCode::Success => self.will = None,
+            reason if is_of_server(reason) => return Err(Violation::ServerReason { reason }),
+            // [MQTT5 3.1.2-10] Any other end leaves the will to be published.
+            _ => self.wants_will = true,
         }
         Ok(Event::Disconnect)
     }
@@ -288,18 +302,21 @@ impl<F> Session<F> {
         if bytes > bytes_max {
             return Err(Violation::PayloadTooLarge { bytes, bytes_max });
         }
-        let aliases_max = self.limits.topic_aliases_max;
-        let topic = self.aliases.resolve(&publish, aliases_max);
-        let topic = topic.map_err(|unknown| Violation::TopicAlias { alias: unknown.0.get(), aliases_max })?;
-        check_topic(&topic.name(), &self.limits).map_err(Violation::Topic)?;
+        // First: what is too long is not remembered.
+        if let Some(topic) = &publish.topic {
+            check_topic(topic, &self.limits).map_err(Violation::Topic)?;
+        }
+        let topic = self.aliases.resolve(&publish, &self.limits)?;
         Ok(Event::Publish { topic, publish })
     }
 
+    fn check_filters(&self, filters: usize) -> Result<(), Violation> {
+        let filters_max = self.limits.filters_per_subscribe_max;
+        if filters > filters_max { Err(Violation::TooManyFilters { filters, filters_max }) } else { Ok(()) }
+    }
+
     fn receive_subscribe<'p>(&self, subscribe: Subscribe<'p>) -> Result<Event<'p>, Violation> {
-        let (filters, filters_max) = (subscribe.filters.len(), self.limits.filters_per_subscribe_max);
-        if filters > filters_max {
-            return Err(Violation::TooManyFilters { filters, filters_max });
-        }
+        self.check_filters(subscribe.filters.len())?;
         if subscribe.properties.subscription_ids().next().is_some() {
             return Err(Violation::SubscriptionIdentifier);
         }
@@ -310,4 +327,26 @@ impl<F> Session<F> {
         }
         Ok(Event::Subscribe(subscribe))
     }
+}
+
+/// Reasons of a DISCONNECT that only servers have [MQTT5 3.14.2.1].
+const fn is_of_server(reason: ReasonCode) -> bool {
+    matches!(
+        reason,
+        ReasonCode::NotAuthorized
+            | ReasonCode::ServerBusy
+            | ReasonCode::ServerShuttingDown
+            | ReasonCode::KeepAliveTimeout
+            | ReasonCode::SessionTakenOver
+            | ReasonCode::TopicFilterInvalid
+            | ReasonCode::RetainNotSupported
+            | ReasonCode::QoSNotSupported
+            | ReasonCode::UseAnotherServer
+            | ReasonCode::ServerMoved
+            | ReasonCode::SharedSubscriptionsNotSupported
+            | ReasonCode::ConnectionRateExceeded
+            | ReasonCode::MaximumConnectTime
+            | ReasonCode::SubscriptionIdentifiersNotSupported
+            | ReasonCode::WildcardSubscriptionsNotSupported
+    )
 }

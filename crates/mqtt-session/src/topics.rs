@@ -42,12 +42,17 @@ pub fn basic_ingest(topic: &str) -> Option<BasicIngest<'_>> {
     Some(BasicIngest { rule, topic })
 }
 
-/// Holds a topic or filter against the limits. `$aws/rules/NAME/` does not count [AWS iot-basic-ingest].
+/// Longest name that a rule can have. [AWS iot CreateTopicRule]
+const RULE_NAME_BYTES_MAX: usize = 128;
+
+/// Holds a topic or filter against the limits. `$aws/rules/NAME/` does not count [AWS iot-basic-ingest], for a NAME that
+/// a rule can have.
 ///
 /// # Errors
 /// [`TopicExcess`] tells by how much it is too long.
 pub fn check_topic(topic: &str, limits: &Limits) -> Result<(), TopicExcess> {
-    let counted = basic_ingest(topic).map_or(topic, |ingest| ingest.topic);
+    let ingest = basic_ingest(topic).filter(|ingest| ingest.rule.len() <= RULE_NAME_BYTES_MAX);
+    let counted = ingest.map_or(topic, |ingest| ingest.topic);
     let (bytes, bytes_max) = (counted.len(), limits.topic_bytes_max);
     if bytes > bytes_max {
         return Err(TopicExcess::Bytes { bytes, bytes_max });
@@ -83,6 +88,9 @@ mod tests {
         assert_eq!(check_topic(&too_long, &limits), Err(excess));
         assert_eq!(check_topic(&format!("$aws/rules/r/{fits}"), &limits), Ok(()));
         assert_eq!(check_topic(&format!("$aws/rules/r/{too_long}"), &limits), Err(excess));
+        let (longest, no_name) = ("n".repeat(128), "n".repeat(300));
+        assert_eq!(check_topic(&format!("$aws/rules/{longest}/{fits}"), &limits), Ok(()));
+        assert!(check_topic(&format!("$aws/rules/{no_name}/x"), &limits).is_err(), "no rule has that name");
         assert_eq!(check_topic("0/1/2/3/4/5/6/7", &limits), Ok(()));
         let excess = TopicExcess::Slashes { slashes: 8, slashes_max: 7 };
         assert_eq!(check_topic("0/1/2/3/4/5/6/7/8", &limits), Err(excess));

@@ -51,6 +51,20 @@ pub enum Violation {
     /// Subscription identifiers are not offered, as on AWS.
     #[error("the client subscribed with a subscription identifier, which is not supported")]
     SubscriptionIdentifier,
+    /// A DISCONNECT with a reason that only servers have.
+    #[error("the client sent DISCONNECT with the reason `{reason}`, which only a server has")]
+    ServerReason {
+        /// The reason.
+        reason: ReasonCode,
+    },
+    /// More than [`Limits::alias_bytes_max`](crate::Limits::alias_bytes_max).
+    #[error("the topics of the client's aliases have {bytes} bytes, at most {bytes_max} are allowed")]
+    AliasesTooLarge {
+        /// All of them together.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
     /// A DISCONNECT that asks for a session which CONNECT did not ask for [MQTT5 3.14.2.2.2].
     #[error("the client asked in DISCONNECT to keep a session, and in CONNECT for none")]
     SessionExpiryRaised,
@@ -61,7 +75,7 @@ pub enum Violation {
     #[error("the topic {0}")]
     Topic(TopicExcess),
     /// More than [`Limits::filters_per_subscribe_max`](crate::Limits::filters_per_subscribe_max).
-    #[error("the SUBSCRIBE has {filters} filters, at most {filters_max} are allowed")]
+    #[error("the SUBSCRIBE or UNSUBSCRIBE has {filters} filters, at most {filters_max} are allowed")]
     TooManyFilters {
         /// Filters in the packet.
         filters: usize,
@@ -101,9 +115,12 @@ impl Violation {
             | Self::ServerPacket { .. }
             | Self::QoS2Packet { .. }
             | Self::Auth
+            | Self::ServerReason { .. }
             | Self::SessionExpiryRaised => ReasonCode::ProtocolError,
             Self::QoS2Publish | Self::QoS2Subscribe => ReasonCode::QoSNotSupported,
-            Self::PayloadTooLarge { .. } | Self::TooManyFilters { .. } => ReasonCode::QuotaExceeded,
+            Self::PayloadTooLarge { .. } | Self::TooManyFilters { .. } | Self::AliasesTooLarge { .. } => {
+                ReasonCode::QuotaExceeded
+            }
             Self::TopicAlias { .. } => ReasonCode::TopicAliasInvalid,
             Self::SubscriptionIdentifier => ReasonCode::SubscriptionIdentifiersNotSupported,
             Self::Topic(_) => ReasonCode::TopicNameInvalid,

@@ -354,7 +354,15 @@ fn a_client_of_mqtt_5_may_leave_and_want_its_will() {
         client.session.take_will(DisconnectReason::ClientInitiatedDisconnect)
     };
     assert_eq!(left(ReasonCode::Success), None);
-    assert!(left(ReasonCode::DisconnectWithWill).is_some());
+    // [MQTT5 3.1.2-10] Only a normal end takes the will away.
+    for reason in
+        [ReasonCode::DisconnectWithWill, ReasonCode::UnspecifiedError, ReasonCode::ReceiveMaximumExceeded]
+    {
+        assert!(left(reason).is_some(), "{reason}");
+    }
+    let mut client = with_connect5(&[], |connect| Client::connect(&connect, Limits::aws()));
+    let violation = client.receive(disconnect(ReasonCode::ServerShuttingDown, Properties::NONE)).unwrap_err();
+    assert_eq!(violation.reason_code(), ReasonCode::ProtocolError);
 
     let mut out = [0; 8];
     let mut writer = PropertiesWriter::new(&mut out);

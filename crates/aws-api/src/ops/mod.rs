@@ -2,6 +2,7 @@
 
 mod authorization;
 mod certificates;
+mod connections;
 mod endpoint;
 mod errors;
 mod logs_events;
@@ -131,6 +132,10 @@ served! {
         DeleteThingShadow => shadows::delete_thing_shadow,
         ListNamedShadowsForThing => shadows::list_named_shadows_for_thing,
         Publish => publish::publish,
+        GetConnection => connections::get_connection,
+        DeleteConnection => connections::delete_connection,
+        ListSubscriptions => connections::list_subscriptions,
+        SendDirectMessage => connections::send_direct_message,
         GetRetainedMessage => retained::get_retained_message,
         ListRetainedMessages => retained::list_retained_messages,
     }

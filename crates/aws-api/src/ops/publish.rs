@@ -51,7 +51,7 @@ pub(super) async fn publish(call: &Call, input: PublishRequest) -> Result<Reply,
     Ok(Reply::bytes(200, "application/json", answer.to_string()))
 }
 
-fn check_limits(limits: &Limits, topic: &str, payload: &[u8]) -> Result<(), ApiError> {
+pub(super) fn check_limits(limits: &Limits, topic: &str, payload: &[u8]) -> Result<(), ApiError> {
     check_topic(topic, limits).map_err(|excess| ApiError::invalid(format!("The topic {excess}")))?;
     if payload.len() > limits.payload_bytes_max {
         return Err(ApiError::invalid(format!(

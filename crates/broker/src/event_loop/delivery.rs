@@ -213,7 +213,7 @@ impl EventLoop {
     }
 
     /// Whether a client may be given a message of this topic, asked anew for every delivery.
-    fn may_receive(&mut self, key: Key, topic: &str) -> bool {
+    pub(super) fn may_receive(&mut self, key: Key, topic: &str) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let may = connection.client.may_receive(&self.shared.registry, topic, self.now_s);
         if !may {
@@ -222,7 +222,7 @@ impl EventLoop {
         may
     }
 
-    fn sent(&mut self, key: Key) {
+    pub(super) fn sent(&mut self, key: Key) {
         self.me().counters.publishes_out.increment();
         self.mark_dirty(key);
     }

@@ -4,11 +4,13 @@ use super::EventLoop;
 use super::lifecycle::Farewell;
 use crate::authorize::Denied;
 use crate::connection::READS_PER_TURN_MAX;
+use crate::publication::now_ms;
 use crate::router::FILTER_LEVELS_MAX;
 use crate::slots::Key;
 use crate::topics;
 use crate::transport::Read;
-use mqtt_session::{Event, Subscribed};
+use mqtt_session::{Event, Subscribed, check_topic};
+use mqtt_wire::topic::SHARE_PREFIX;
 use mqtt_wire::{
     FilterRequest, Packet, Properties, ProtocolVersion, ReasonCode, ReasonCodes, RetainHandling, SubAck,
     Subscribe, UnsubAck, Unsubscribe,
@@ -130,7 +132,10 @@ impl EventLoop {
             Ok(Event::Publish { topic, publish }) => self.receive_publish(key, topic.name(), &publish),
             Ok(Event::Subscribe(subscribe)) => self.receive_subscribe(key, &subscribe),
             Ok(Event::Unsubscribe(unsubscribe)) => self.receive_unsubscribe(key, &unsubscribe),
-            Ok(Event::Delivered(_)) => self.feed(key),
+            Ok(Event::Delivered(packet_id)) => {
+                self.confirm(key, packet_id);
+                self.feed(key);
+            }
             Ok(Event::StrayAck(packet_id)) => {
                 let client_id = &*connection.client.who.client_id;
                 tracing::debug!(target: "eyot::connection", client_id, %packet_id, "PUBACK for nothing in flight");
@@ -152,9 +157,7 @@ impl EventLoop {
                 Ok(()) => codes.push(ReasonCode::Success),
                 Err(NotPermitted::Denied(denied)) => match (version, &denied) {
                     (ProtocolVersion::V5, Denied::ByPolicy { .. }) => {
-                        let Some(connection) = self.connections.get(key) else { return };
-                        denied.log(&connection.client.who);
-                        self.me().counters.denied.increment();
+                        self.tell_denied(key, &denied);
                         codes.push(ReasonCode::NotAuthorized);
                     }
                     _ => return self.deny(key, denied),
@@ -181,6 +184,15 @@ impl EventLoop {
         self.tell_subscriptions();
         let (packet_id, codes) = (subscribe.packet_id, ReasonCodes::from_slice(&codes));
         self.send(key, &Packet::SubAck(SubAck { packet_id, properties: Properties::NONE, codes }));
+        let granted =
+            subscribe.filters.iter().zip(codes.iter()).filter(|(_, code)| code.granted_qos().is_some());
+        let granted: Vec<&str> = granted.map(|(request, _)| request.filter.as_str()).collect();
+        if let Some(connection) = self.connections.get(key)
+            && !granted.is_empty()
+        {
+            let event = connection.presence.subscribed(&connection.client.who, &granted, now_ms());
+            self.publish_event(event);
+        }
         for (filter, granted) in replayed {
             self.replay_retained(key, filter, granted);
         }
@@ -188,10 +200,18 @@ impl EventLoop {
 
     fn may_subscribe(&mut self, key: Key, request: &FilterRequest<'_>) -> Result<(), NotPermitted> {
         let filter = request.filter.as_str();
+        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
+        // [MQTT5 3.9.3] The SUBACK has a code for these.
+        if connection.session.peer().version == ProtocolVersion::V5 && filter.starts_with(SHARE_PREFIX) {
+            return Ok(());
+        }
         if let Some(reason) = topics::reserved_filter(filter) {
             return Err(NotPermitted::Reserved(format!("SUBSCRIBE to `{filter}`: {reason}")));
         }
-        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
+        // What is too long is refused for that, and by nobody's policy: `subscribe` says so.
+        if check_topic(filter, &self.shared.limits).is_err() {
+            return Ok(());
+        }
         let permit = connection.client.may_subscribe(&self.shared.registry, filter, self.now_s);
         permit.map_err(NotPermitted::Denied)
     }
@@ -229,16 +249,24 @@ impl EventLoop {
             }
         }
         self.tell_subscriptions();
+        let ended: Vec<&str> = unsubscribe.filters.iter().map(|filter| filter.as_str()).collect();
+        let Some(connection) = self.connections.get(key) else { return };
+        let event = connection.presence.unsubscribed(&connection.client.who, &ended, now_ms());
         // [AWS mqtt5-reason-codes] AWS does not say when there was nothing to end.
         let codes = vec![ReasonCode::Success; unsubscribe.filters.len()];
         let (packet_id, codes) = (unsubscribe.packet_id, ReasonCodes::from_slice(&codes));
         self.send(key, &Packet::UnsubAck(UnsubAck { packet_id, properties: Properties::NONE, codes }));
+        self.publish_event(event);
     }
 
     pub(super) fn send(&mut self, key: Key, packet: &Packet<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let version = connection.session.peer().version;
-        connection.outbox.push(packet, version, &mut self.pool);
+        let peer = *connection.session.peer();
+        if !peer.takes(packet.encoded_len(peer.version)) {
+            // [MQTT5 3.1.2-24] Without this packet the client cannot go on.
+            return self.end(key, Farewell::too_large(packet.kind()));
+        }
+        connection.outbox.push(packet, peer.version, &mut self.pool);
         self.mark_dirty(key);
     }
 }

@@ -4,14 +4,19 @@ use super::EventLoop;
 use crate::authorize::{self, Denied};
 use crate::connection::Connection;
 use crate::handshake::{Arrival, Refusal, Stage};
+use crate::lifecycle_events::{self, Event};
 use crate::outbox::Pool;
-use crate::publication::{self, Incoming, Source};
+use crate::publication::{self, Incoming, Source, now_ms};
 use crate::refusal_log::log_refusal;
 use crate::slots::Key;
+use crate::transport::Transport;
 use mio::Interest;
-use mqtt_session::{Accepted, CONNACK_PROPERTIES_BYTES_MAX, ClientId, DisconnectReason, Violation, Will};
+use mqtt_session::{
+    Accepted, Attached, CONNACK_PROPERTIES_BYTES_MAX, ClientId, DisconnectReason, Violation, Will,
+};
 use mqtt_wire::{
-    DecodeError, Disconnect, Packet, PacketKind, PropertiesWriter, Property, ProtocolVersion, ReasonCode,
+    ConnAck, DecodeError, Disconnect, Packet, PacketKind, PropertiesWriter, Property, ProtocolVersion, QoS,
+    ReasonCode, TopicName,
 };
 use pki::CertificateId;
 use std::borrow::Cow;
@@ -72,6 +77,19 @@ impl Farewell {
         }
     }
 
+    pub(super) fn too_large(kind: PacketKind) -> Self {
+        let detail =
+            format!("the {kind} for the client is larger than the maximum packet size that it named");
+        let farewell = Self::with_code(DisconnectReason::ClientError, ReasonCode::PacketTooLarge, detail);
+        // [MQTT5 3.14.0-1] Nothing may come in the place of the CONNACK.
+        let code = farewell.code.filter(|_| kind != PacketKind::ConnAck);
+        Self { code, ..farewell }
+    }
+
+    pub(super) fn by_api() -> Self {
+        Self::new(DisconnectReason::ApiInitiatedDisconnect, "DeleteConnection was called")
+    }
+
     pub(super) fn our_mistake() -> Self {
         Self::new(DisconnectReason::ServerError, "what the client sent met a mistake in the server")
     }
@@ -93,15 +111,33 @@ impl Farewell {
         let Some(reason) = self.code.filter(|_| peer.version == ProtocolVersion::V5) else { return };
         let mut room = [0; REASON_STRING_BYTES_MAX];
         let mut words = PropertiesWriter::new(&mut room);
-        if peer.wants_reasons {
-            // Which policy says so is not the client's to know. What is too long, or cannot be written, is in the log.
-            let is_secret = reason == ReasonCode::NotAuthorized;
-            let detail = if is_secret { "not authorized; the server's log says why" } else { &*self.detail };
-            let _ = words.push(Property::ReasonString(detail));
+        if peer.wants_reasons
+            && let Some(sentence) = self.sentence()
+        {
+            // What is too long, or cannot be written, is in the log.
+            let _ = words.push(Property::ReasonString(sentence));
         }
-        let said = Packet::Disconnect(Disconnect { reason, properties: words.finish() });
-        if peer.takes(said.encoded_len(peer.version)) {
-            connection.outbox.push(&said, peer.version, pool);
+        // [MQTT5 3.14.2-3] Words that make it too large for the client are left out.
+        let with_words = Packet::Disconnect(Disconnect { reason, properties: words.finish() });
+        let without = Packet::Disconnect(Disconnect::new(reason));
+        let fits = |packet: &&Packet<'_>| peer.takes(packet.encoded_len(peer.version));
+        if let Some(said) = [&with_words, &without].into_iter().find(fits) {
+            connection.outbox.push(said, peer.version, pool);
+        }
+    }
+
+    /// What the client may know: not which policy it was, nor who the other one is, nor what is wrong with us.
+    fn sentence(&self) -> Option<&str> {
+        match self.reason {
+            DisconnectReason::ForbiddenAccess if self.code != Some(ReasonCode::NotAuthorized) => {
+                Some(&self.detail)
+            }
+            DisconnectReason::ClientError | DisconnectReason::MqttKeepAliveTimeout => Some(&self.detail),
+            DisconnectReason::AuthError | DisconnectReason::ForbiddenAccess => {
+                Some("not authorized; the server's log says why")
+            }
+            DisconnectReason::DuplicateClientId => Some("another connection came with this client id"),
+            _ => None,
         }
     }
 }
@@ -115,14 +151,17 @@ impl From<Violation> for Farewell {
 impl EventLoop {
     /// A client has passed TLS and CONNECT: it takes over from its earlier connection and gets its CONNACK.
     pub(super) fn arrive(&mut self, arrival: Arrival) {
-        let Arrival { mut transport, session, accepted, client, input, seat } = arrival;
+        let Arrival { transport, session, accepted, client, input, seat } = arrival;
         // Between the decision and here the registry may have changed, and its news have passed this loop already.
         if let Err(reason) = authorize::permit_again(&self.shared, &client, &accepted, session.will()) {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
-            log_refusal(who.peer, &Refusal { client_id, certificate_id, reason, at: Stage::Connect });
+            let (at, unauthorized) = (Stage::Connect, Some(Arc::clone(who)));
+            log_refusal(who.peer, &Refusal { client_id, certificate_id, reason, at, unauthorized });
+            let failed = lifecycle_events::connect_failed(who, now_ms());
+            self.publish_event(failed);
             self.me().counters.connects_refused.increment();
-            return transport.close();
+            return refuse_late(transport, session.peer());
         }
         if let Some(&earlier) = self.clients.get(&client.who.client_id) {
             // [MQTT311 3.1.4-2] The new connection wins; the old one is gone, its will published, before this is one.
@@ -132,12 +171,16 @@ impl EventLoop {
         }
         let who = Arc::clone(&client.who);
         let timeout = session.poll_timeout();
-        let key = self.connections.insert(Connection::new(transport, session, client, seat));
+        let presence = self.presences.connect(&who.client_id, self.now, now_ms());
+        let connected = presence.connected(&who);
+        let key = self.connections.insert(Connection::new(transport, session, client, presence, seat));
         let Some(connection) = self.connections.get_mut(key) else { return };
         let socket = connection.transport.socket();
         if let Err(error) = self.poll.registry().register(socket, key.token(), Interest::READABLE) {
             tracing::error!(%error, "cannot watch a connection");
             self.connections.remove(key);
+            let reason = DisconnectReason::ServerError;
+            self.presences.disconnect(&who.client_id, reason, self.now, now_ms());
             return;
         }
         self.clients.insert(Arc::clone(&who.client_id), key);
@@ -151,6 +194,7 @@ impl EventLoop {
             peer = %who.peer, keep_alive_s = accepted.keep_alive_s, note, "connected"
         );
         self.send_connack(key, &accepted);
+        self.publish_event(connected);
         // Clients may send on without waiting for CONNACK. [MQTT311 3.1.4-5]
         self.take_bytes(key, &input);
         // rustls may hold decrypted bytes that no event will announce.
@@ -220,6 +264,31 @@ impl EventLoop {
         if let Some(will) = connection.session.take_will(*reason) {
             self.publish_will(&mut connection, &will);
         }
+        self.presences.disconnect(&who.client_id, *reason, self.now, now_ms());
+        let disconnected = connection.presence.disconnected(&who, *reason, now_ms());
+        self.publish_event(disconnected);
+    }
+
+    /// Publishes what the server itself has to say.
+    pub(super) fn publish_event(&mut self, event: Option<Event>) {
+        let Some(Event { topic, payload }) = event else { return };
+        let Ok(topic) = TopicName::parse(&topic) else { return };
+        let incoming = Incoming {
+            topic,
+            payload: payload.as_bytes(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            attached: &Attached::default(),
+            source: Source::default(),
+            depth: 0,
+        };
+        let mut effects = publication::ripple(&incoming, |incoming, consequences| {
+            self.route(incoming, None, consequences);
+        });
+        if let Err(error) = effects.append(&self.shared) {
+            let topic = topic.as_str();
+            tracing::error!(target: "eyot::connection", topic, %error, "what rules keep of an event could not be stored");
+        }
     }
 
     fn publish_will(&mut self, connection: &mut Connection, will: &Will) {
@@ -229,7 +298,7 @@ impl EventLoop {
             connection.client.may_publish_will(&self.shared.registry, &topic, will.retain, self.now_s)
         {
             self.me().counters.denied.increment();
-            return denied.log(&who);
+            return denied.log(&who, 0);
         }
         let source = Source {
             client_id: Some(&who.client_id),
@@ -267,4 +336,16 @@ impl EventLoop {
         }
         self.close_marked();
     }
+}
+
+/// A client that was permitted, and is no longer: one of MQTT 5 is told so, as far as its socket takes it.
+fn refuse_late(mut transport: Transport, peer: &mqtt_session::Peer) {
+    let (refusal, mut bytes) = (Packet::ConnAck(ConnAck::new(ReasonCode::NotAuthorized)), [0; 16]);
+    if peer.version == ProtocolVersion::V5
+        && let Ok(length) = refusal.encode(peer.version, &mut bytes)
+    {
+        // The client may be gone, which is no news.
+        let _ = transport.write(&bytes[..length]).and_then(|_| transport.flush());
+    }
+    transport.close();
 }

@@ -7,8 +7,9 @@
 //! - `input`: bytes to packets to what they ask for.
 //! - `publish`: one PUBLISH, from permission to PUBACK.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
-//! - `lifecycle`: clients come and go.
+//! - `lifecycle`: clients come and go; `control`: what the API asks about them.
 
+mod control;
 mod delivery;
 mod frames;
 mod input;
@@ -18,6 +19,7 @@ mod publish;
 use crate::broker::WAKER;
 use crate::completion::Ticket;
 use crate::connection::Connection;
+use crate::lifecycle_events::Presences;
 use crate::mailbox::Mail;
 use crate::message::Message;
 use crate::outbox::Pool;
@@ -26,6 +28,7 @@ use crate::router::Router;
 use crate::shared::{Peer, Shared};
 use crate::slots::{Key, Slots};
 use crate::timers::Timers;
+pub(crate) use control::Unconfirmed;
 use delivery::Receiver;
 use frames::Frames;
 use lifecycle::Farewell;
@@ -52,6 +55,7 @@ pub(crate) struct EventLoop {
     poll: Poll,
     connections: Slots<Connection>,
     clients: HashMap<Arc<str>, Key>,
+    presences: Presences,
     router: Router,
     timers: Timers,
     /// Clients with something to read.
@@ -92,6 +96,7 @@ impl EventLoop {
             poll,
             connections: Slots::new(),
             clients: HashMap::new(),
+            presences: Presences::default(),
             router,
             timers: Timers::default(),
             ready: VecDeque::new(),
@@ -137,6 +142,9 @@ impl EventLoop {
         if self.read_buffer.is_empty() {
             self.read_buffer = vec![0; READ_BUFFER_BYTES];
         }
+        // What was made for that client's message is nobody else's.
+        self.frames.clear();
+        self.receivers.clear();
         if let Some(key) = self.current.take() {
             self.end(key, Farewell::our_mistake());
         }
@@ -212,6 +220,7 @@ impl EventLoop {
                 self.router.use_rules(self.shared.rules.snapshot());
                 drop(ticket);
             }
+            Mail::Ask { client_id, question } => self.answer(&client_id, question),
             Mail::Drain { deadline, ticket } => self.draining = Some((deadline, ticket)),
         }
         self.close_marked();

@@ -117,18 +117,24 @@ impl EventLoop {
         let may_stay = connection.session.peer().version == ProtocolVersion::V5
             && matches!(denied, Denied::ByPolicy { .. });
         let Some(packet_id) = packet_id.filter(|_| may_stay) else { return self.deny(key, denied) };
-        self.me().counters.denied.increment();
+        self.tell_denied(key, &denied);
         let Some(connection) = self.connections.get_mut(key) else { return };
-        denied.log(&connection.client.who);
         connection.session.expect_ack(packet_id, ReasonCode::NotAuthorized, None);
         self.release_acks(key);
     }
 
     /// Hangs up on a client that did what its policies do not allow. [AWS iot: MQTT 3.1.1 has no other answer]
     pub(super) fn deny(&mut self, key: Key, denied: Denied) {
-        let Some(connection) = self.connections.get(key) else { return };
-        self.me().counters.denied.increment();
-        denied.log(&connection.client.who);
+        self.tell_denied(key, &denied);
         self.end(key, Farewell::denied(denied));
+    }
+
+    /// Counts a denial, and tells the log of it unless it heard of this client's just now.
+    pub(super) fn tell_denied(&mut self, key: Key, denied: &Denied) {
+        self.me().counters.denied.increment();
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some(untold) = connection.denials.add(self.now) {
+            denied.log(&connection.client.who, untold);
+        }
     }
 }

@@ -5,6 +5,16 @@
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, Deserialize)]
+pub struct DeleteConnectionRequest {
+    #[serde(rename = "cleanSession", default)]
+    pub clean_session: Option<bool>,
+    #[serde(rename = "clientId")]
+    pub client_id: String,
+    #[serde(rename = "preventWillMessage", default)]
+    pub prevent_will_message: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct DeleteThingShadowRequest {
     #[serde(rename = "shadowName", default)]
     pub shadow_name: Option<String>,
@@ -14,6 +24,46 @@ pub struct DeleteThingShadowRequest {
 
 #[derive(Clone, Default, Serialize)]
 pub struct DeleteThingShadowResponse {}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct GetConnectionRequest {
+    #[serde(rename = "clientId")]
+    pub client_id: String,
+    #[serde(rename = "includeSocketInformation", default)]
+    pub include_socket_information: Option<bool>,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct GetConnectionResponse {
+    #[serde(rename = "cleanSession", skip_serializing_if = "Option::is_none")]
+    pub clean_session: Option<bool>,
+    #[serde(rename = "clientId", skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
+    #[serde(rename = "connectedSince", skip_serializing_if = "Option::is_none")]
+    pub connected_since: Option<i64>,
+    #[serde(rename = "disconnectReason", skip_serializing_if = "Option::is_none")]
+    pub disconnect_reason: Option<String>,
+    #[serde(rename = "disconnectedSince", skip_serializing_if = "Option::is_none")]
+    pub disconnected_since: Option<i64>,
+    #[serde(rename = "keepAliveDuration", skip_serializing_if = "Option::is_none")]
+    pub keep_alive_duration: Option<i64>,
+    #[serde(rename = "sessionExpiry", skip_serializing_if = "Option::is_none")]
+    pub session_expiry: Option<i64>,
+    #[serde(rename = "sourceIp", skip_serializing_if = "Option::is_none")]
+    pub source_ip: Option<String>,
+    #[serde(rename = "sourcePort", skip_serializing_if = "Option::is_none")]
+    pub source_port: Option<i64>,
+    #[serde(rename = "targetIp", skip_serializing_if = "Option::is_none")]
+    pub target_ip: Option<String>,
+    #[serde(rename = "targetPort", skip_serializing_if = "Option::is_none")]
+    pub target_port: Option<i64>,
+    #[serde(rename = "thingName", skip_serializing_if = "Option::is_none")]
+    pub thing_name: Option<String>,
+    #[serde(rename = "vpcEndpointId", skip_serializing_if = "Option::is_none")]
+    pub vpc_endpoint_id: Option<String>,
+}
 
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct GetRetainedMessageRequest {
@@ -81,6 +131,23 @@ pub struct ListRetainedMessagesResponse {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+pub struct ListSubscriptionsRequest {
+    #[serde(rename = "clientId")]
+    pub client_id: String,
+    #[serde(rename = "maxResults", default)]
+    pub max_results: Option<i64>,
+    #[serde(rename = "nextToken", default)]
+    pub next_token: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct ListSubscriptionsResponse {
+    #[serde(rename = "nextToken", skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    pub subscriptions: Vec<SubscriptionSummary>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct PublishRequest {
     #[serde(rename = "contentType", default)]
     pub content_type: Option<String>,
@@ -111,6 +178,42 @@ pub struct RetainedMessageSummary {
     pub qos: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct SendDirectMessageRequest {
+    #[serde(rename = "clientId")]
+    pub client_id: String,
+    #[serde(default)]
+    pub confirmation: Option<bool>,
+    #[serde(rename = "contentType", default)]
+    pub content_type: Option<String>,
+    #[serde(rename = "correlationData", default)]
+    pub correlation_data: Option<String>,
+    #[serde(rename = "payloadFormatIndicator", default)]
+    pub payload_format_indicator: Option<String>,
+    #[serde(rename = "responseTopic", default)]
+    pub response_topic: Option<String>,
+    #[serde(default)]
+    pub timeout: Option<i64>,
+    pub topic: String,
+    #[serde(rename = "userProperties", default)]
+    pub user_properties: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct SendDirectMessageResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(rename = "traceId", skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct SubscriptionSummary {
+    pub qos: i64,
+    #[serde(rename = "topicFilter")]
+    pub topic_filter: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
