@@ -7,16 +7,15 @@ may be.
 import hashlib
 import hmac
 import os
-import socket
 import ssl
 import struct
-import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ecdsa import ECDH, NIST256p
 from tlslite.utils.cipherfactory import createAESGCM
 
+from .listener import Listener
 from .openssl import openssl
 
 
@@ -63,36 +62,12 @@ class CertificateAuthority:
 P256 = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 
 
-class HostileServer:
-    """`with HostileServer(port, serve) as server:` calls `serve(socket)` for each connection; it returns what it heard."""
+class HostileServer(Listener):
+    """`with HostileServer(port, serve) as server:` keeps in `server.heard` what `serve(socket)` returns."""
 
     def __init__(self, port, serve):
-        self.listener = socket.create_server(("127.0.0.1", port))
-        self.serve = serve
+        super().__init__(port, lambda connection: self.heard.append(serve(connection)))
         self.heard = []
-
-    def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, kind, error, trace):
-        # A thread that waits in accept would keep the port.
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            connection.settimeout(120)
-            with connection:
-                try:
-                    self.heard.append(self.serve(connection))
-                except (OSError, ConnectionError):
-                    # The client ended the handshake, as it should.
-                    pass
 
 
 def with_certificate(chain, key, version=ssl.TLSVersion.TLSv1_3):

@@ -4,9 +4,9 @@ certificate, and what they say to each other passes unchanged."""
 import select
 import socket
 import ssl
-import threading
 from pathlib import Path
 
+from .listener import Listener
 from .openssl import openssl
 
 DEADLINE_S = 60
@@ -55,35 +55,17 @@ class AwsLikeChain:
         return certificate
 
 
-class Relay:
-    """`with Relay(chain, device, server) as relay:` listens at `relay.port` for that device. It forgets sessions, so each
-    connection costs a whole handshake."""
+class Relay(Listener):
+    """`with Relay(chain, device, server, version) as relay:` listens at `relay.port` for that device. It forgets sessions,
+    so each connection costs a whole handshake."""
 
     def __init__(self, chain, device, server, version):
+        super().__init__(0, self._relay)
         self.chain, self.device, self.server, self.version = chain, device, server, version
         self.handshakes = 0
 
-    def __enter__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._relay, args=[connection], daemon=True).start()
-
     def _relay(self, connection):
         certificate, key = self.device
-        connection.settimeout(DEADLINE_S)
         towards_board = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         towards_board.minimum_version = towards_board.maximum_version = self.version
         towards_board.load_cert_chain(self.chain.chain, self.chain.key)
@@ -93,15 +75,11 @@ class Relay:
         towards_server.check_hostname = False
         towards_server.load_verify_locations(self.server.ca_path)
         towards_server.load_cert_chain(certificate, key)
-        try:
-            with (towards_board.wrap_socket(connection, server_side=True) as board,
-                  socket.create_connection(("127.0.0.1", self.server.mqtts_port)) as tcp,
-                  towards_server.wrap_socket(tcp) as server):
-                self.handshakes += 1
-                pass_on(board, server)
-        except OSError:
-            # Either side is gone; now both are.
-            pass
+        with (towards_board.wrap_socket(connection, server_side=True) as board,
+              socket.create_connection(("127.0.0.1", self.server.mqtts_port)) as tcp,
+              towards_server.wrap_socket(tcp) as server):
+            self.handshakes += 1
+            pass_on(board, server)
 
 
 def pass_on(one, other):
