@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mqtt_session::Attached;
 use mqtt_wire::{Properties, QoS, TopicName};
 use rules::{Consequences, Republish, RuleSet};
-use services::{RetainedChange, RetainedMessage};
+use services::{RetainedChange, RetainedChanges, RetainedMessage};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::IpAddr;
@@ -178,24 +178,47 @@ pub(crate) struct Effects {
     /// What rules keep of it.
     pub(crate) transaction: Transaction,
     /// What becomes of retained messages, in order.
-    retained: Vec<RetainedChange>,
+    retained: RetainedChanges,
+}
+
+/// What became of a message's effects.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Where they are in the journal; [`Position::NONE`] when there was nothing.
+    pub(crate) position: Position,
 }
 
 impl Effects {
-    /// Gives it all to the journal; [`Position::NONE`] when there is nothing.
+    /// Whether there is nothing to keep.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.transaction.is_empty() && self.retained.is_empty()
+    }
+
+    /// Memory that they take, about.
+    pub(crate) fn bytes_len(&self) -> usize {
+        self.transaction.bytes_len() + self.retained.bytes_len()
+    }
+
+    /// Gives it all to the journal.
     ///
     /// # Errors
     /// The journal's; nothing is kept then, and it may be tried again.
-    pub(crate) fn append(&mut self, shared: &Shared) -> Result<Position, AppendError> {
+    pub(crate) fn append(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
         if self.retained.is_empty() {
-            return shared.store.append_from(&mut self.transaction);
+            return Ok(Kept { position: shared.store.append_from(&mut self.transaction)? });
         }
-        let (position, refused) = shared.retained.append(&mut self.transaction, &self.retained, now_ms())?;
-        for refused in refused {
+        let position = shared.retained.append(&mut self.transaction, &mut self.retained, now_ms())?;
+        for refused in self.retained.refused() {
             // [AWS General Reference] Above the quota messages are not retained; they are delivered.
             tracing::warn!(target: "eyot::delivery", topic = &*refused.topic, reason = %refused, "not retained");
         }
-        Ok(position)
+        Ok(Kept { position })
+    }
+
+    /// Puts them off until others who wait for the journal had their turn, as if it had no room.
+    pub(crate) fn wait(&mut self, shared: &Shared) -> AppendError {
+        shared.retained.hold(&mut self.retained);
+        AppendError::Backlog { limit_bytes: store::limits::BACKLOG_BYTES_MAX }
     }
 }
 
@@ -209,7 +232,7 @@ pub(crate) fn ripple(
 ) -> Effects {
     let mut consequences = Consequences::default();
     let mut waiting = Waiting::default();
-    let mut retained = Vec::from_iter(first.retained_change());
+    let mut retained = RetainedChanges::from(Vec::from_iter(first.retained_change()));
     route(first, &mut consequences);
     waiting.take(&mut consequences.republishes);
     let no_properties = Attached::default();
@@ -228,7 +251,9 @@ pub(crate) fn ripple(
             source: Source::default(),
             depth: republish.depth,
         };
-        retained.extend(incoming.retained_change());
+        if let Some(change) = incoming.retained_change() {
+            retained.push(change);
+        }
         route(&incoming, &mut consequences);
         waiting.take(&mut consequences.republishes);
     }
@@ -308,7 +333,7 @@ fn publish_to_all(
         },
     );
     // First what may be refused: then nobody has got anything yet.
-    let position = effects.append(shared)?;
+    let Kept { position } = effects.append(shared)?;
     shared.post_to_all(&messages);
     Ok(Published(shared.store.when_committed(position)))
 }

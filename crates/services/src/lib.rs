@@ -7,7 +7,9 @@ mod retained;
 mod shadows;
 
 pub use load::{LoadError, Page};
-pub use retained::{NotRetained, Retained, RetainedChange, RetainedLimit, RetainedLimits, RetainedMessage};
+pub use retained::{
+    NotRetained, Retained, RetainedChange, RetainedChanges, RetainedLimit, RetainedLimits, RetainedMessage,
+};
 pub use shadows::{
     DeletedShadow, Done, SHADOW_NAME_BYTES_MAX, Shadows, ShadowsError, UpdatedShadow, VERSION_KEPT_S,
 };

@@ -1,9 +1,11 @@
 //! Retained messages: the last one of each topic that asked to be kept.
 //!
 //! They are in memory and durable. A change belongs to the publish that makes it: it goes into that publish's
-//! transaction and is in effect when the journal has taken it, in the journal's order.
+//! transaction and is in effect when the journal has taken it, in the journal's order. Where the journal has no room it
+//! waits, see `waiting`.
 
 mod record;
+mod waiting;
 
 use crate::{LoadError, Page};
 use bytes::Bytes;
@@ -13,6 +15,9 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use store::{AppendError, Keyspace, Position, Store, Transaction};
+use waiting::{Place, Waiting};
+
+pub use waiting::RetainedChanges;
 
 /// Key: the topic. Value: see `record`.
 const RETAINED: Keyspace = Keyspace("retained");
@@ -75,6 +80,31 @@ pub enum RetainedChange {
     Remove(Box<str>),
 }
 
+impl RetainedChange {
+    /// The topic that it is about.
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::Keep(message) => &message.topic,
+            Self::Remove(topic) => topic,
+        }
+    }
+
+    /// The message that the topic then has.
+    fn message(&self) -> Option<&Arc<RetainedMessage>> {
+        match self {
+            Self::Keep(message) => Some(message),
+            Self::Remove(_) => None,
+        }
+    }
+
+    fn bytes_len(&self) -> usize {
+        match self {
+            Self::Keep(message) => message.bytes_len(),
+            Self::Remove(topic) => OVERHEAD_BYTES + topic.len(),
+        }
+    }
+}
+
 /// A message that was not kept, because a limit is reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the message to `{topic}` is not retained: {limit}")]
@@ -101,7 +131,8 @@ pub enum RetainedLimit {
 pub struct Retained {
     store: Store,
     limits: RetainedLimits,
-    state: RwLock<State>,
+    /// Shared with changes that wait: whoever drops them takes them out.
+    state: Arc<RwLock<State>>,
     /// The store lost appends (its disk was full): memory has more than the disk and must be loaded anew.
     lost: Arc<AtomicBool>,
 }
@@ -113,6 +144,7 @@ struct State {
     expiries: BTreeSet<(i64, Box<str>)>,
     bytes: usize,
     last_position: Position,
+    waiting: Waiting,
 }
 
 impl Retained {
@@ -128,7 +160,7 @@ impl Retained {
                 flag.store(true, Ordering::Release);
             }
         }));
-        let state = RwLock::new(State::load(store)?);
+        let state = Arc::new(RwLock::new(State::load(store)?));
         Ok(Self { store: store.clone(), limits, state, lost })
     }
 
@@ -136,7 +168,11 @@ impl Retained {
     pub fn get(&self, topic: &str, now_ms: i64) -> Option<Arc<RetainedMessage>> {
         self.mend();
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.messages.get(topic).filter(|message| !message.is_expired(now_ms)).cloned()
+        let current = match state.waiting.newest(topic) {
+            Some(change) => change.message(),
+            None => state.messages.get(topic),
+        };
+        current.filter(|message| !message.is_expired(now_ms)).cloned()
     }
 
     /// Messages in the order of their topics, those behind `after`.
@@ -144,8 +180,7 @@ impl Retained {
         self.mend();
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let present = state.messages.range::<str, _>((start, Bound::Unbounded)).map(|(_, message)| message);
-        let present = present.filter(|message| !message.is_expired(now_ms));
+        let present = state.range(start).filter(|message| !message.is_expired(now_ms));
         let mut items: Vec<_> = present.take(limit.saturating_add(1)).cloned().collect();
         let more = items.len() > limit;
         items.truncate(limit);
@@ -162,14 +197,14 @@ impl Retained {
     ) -> Vec<Arc<RetainedMessage>> {
         self.mend();
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let from = state.messages.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        from.take_while(|(topic, _)| topic.starts_with(prefix))
-            .filter(|(topic, message)| !message.is_expired(now_ms) && wanted(topic))
-            .map(|(_, message)| Arc::clone(message))
+        let from = state.range(Bound::Included(prefix));
+        from.take_while(|message| message.topic.starts_with(prefix))
+            .filter(|message| !message.is_expired(now_ms) && wanted(&message.topic))
+            .cloned()
             .collect()
     }
 
-    /// How many there are.
+    /// How many the journal has.
     pub fn len(&self) -> usize {
         self.state.read().unwrap_or_else(PoisonError::into_inner).messages.len()
     }
@@ -179,24 +214,28 @@ impl Retained {
         self.len() == 0
     }
 
-    /// Appends a publish's transaction together with what it changes here. Gives also what was not kept because a
-    /// limit is reached: the rest of the transaction is.
+    /// Appends a publish's transaction together with what it changes here. What is not kept because a limit is reached
+    /// is then among [`RetainedChanges::refused`]: the rest of the transaction is kept.
+    ///
+    /// After [`AppendError::Backlog`] readers see the changes, for as long as they are held to be tried again. One whose
+    /// topic was changed later by somebody who got room first is left out then.
     ///
     /// # Errors
-    /// As [`Store::append_from`]; then nothing has changed and the transaction is what it was.
+    /// As [`Store::append_from`]; then the transaction is what it was.
     pub fn append(
         &self,
         transaction: &mut Transaction,
-        changes: &[RetainedChange],
+        changes: &mut RetainedChanges,
         now_ms: i64,
-    ) -> Result<(Position, Vec<NotRetained>), AppendError> {
+    ) -> Result<Position, AppendError> {
         self.mend();
         // Held over the append, so that memory changes in the journal's order.
         let mut state = self.write();
+        state.leave_out_overtaken(changes);
         let before = transaction.mark();
         let mut refused = Vec::new();
         let mut planned = state.plan();
-        for change in changes {
+        for change in &changes.changes {
             match change {
                 RetainedChange::Remove(topic) => {
                     planned.remove(topic);
@@ -219,12 +258,32 @@ impl Retained {
             Ok(position) => position,
             Err(error) => {
                 transaction.rewind(before);
+                if matches!(error, AppendError::Backlog { .. }) {
+                    self.enter(&mut state, changes);
+                }
                 return Err(error);
             }
         };
+        state.settle(changes, &changed);
         state.apply(changed);
-        state.last_position = position;
-        Ok((position, refused))
+        changes.refused = refused;
+        // A transaction that turned out empty has no position of its own.
+        state.last_position = state.last_position.max(position);
+        // What overtook a change is not behind the last position: then that change needs no place of its own.
+        Ok(if changes.is_overtaken { state.last_position } else { position })
+    }
+
+    /// Lets readers see changes that will be [`append`](Self::append)ed when others who wait for the journal had their
+    /// turn.
+    pub fn hold(&self, changes: &mut RetainedChanges) {
+        self.enter(&mut self.write(), changes);
+    }
+
+    fn enter(&self, state: &mut State, changes: &mut RetainedChanges) {
+        if changes.place.is_none() && !changes.is_empty() {
+            let ticket = state.waiting.enter(&changes.changes);
+            changes.place = Some(Place { ticket, state: Arc::clone(&self.state) });
+        }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
@@ -252,7 +311,9 @@ impl Retained {
         if self.store.wait_in_state(settled).is_err() {
             return Ok(());
         }
-        *state = State { last_position: state.last_position, ..State::load(&self.store)? };
+        let loaded = State::load(&self.store)?;
+        let waiting = std::mem::take(&mut state.waiting);
+        *state = State { last_position: state.last_position, waiting, ..loaded };
         tracing::warn!("the disk was full: retained messages that were not acknowledged are taken back");
         Ok(())
     }
@@ -271,7 +332,48 @@ impl State {
         Planned { state: self, changed: BTreeMap::new(), len: self.messages.len(), bytes: self.bytes }
     }
 
-    fn apply(&mut self, changed: BTreeMap<Box<str>, Option<Arc<RetainedMessage>>>) {
+    /// Messages in the order of their topics, with what waits for the journal in its place.
+    fn range(&self, start: Bound<&str>) -> impl Iterator<Item = &Arc<RetainedMessage>> {
+        let mut kept = self.messages.range::<str, _>((start, Bound::Unbounded)).peekable();
+        let mut waiting = self.waiting.range(start).peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let Some((waits, change)) = waiting.peek().copied() else {
+                    return kept.next().map(|(_, message)| message);
+                };
+                if let Some((_, message)) = kept.next_if(|(topic, _)| ***topic < *waits) {
+                    return Some(message);
+                }
+                kept.next_if(|(topic, _)| ***topic == *waits);
+                waiting.next();
+                if let Some(message) = change.message() {
+                    return Some(message);
+                }
+            }
+        })
+    }
+
+    fn leave_out_overtaken(&self, changes: &mut RetainedChanges) {
+        let Some(Place { ticket, .. }) = &changes.place else { return };
+        let before = changes.changes.len();
+        changes.changes.retain(|change| self.waiting.holds(change.topic(), *ticket));
+        changes.is_overtaken |= changes.changes.len() < before;
+    }
+
+    /// The journal has taken these changes, as far as `changed` has their topics.
+    fn settle(&mut self, changes: &mut RetainedChanges, changed: &Changed) {
+        let ticket = changes.place.take().map(|place| place.ticket);
+        if let Some(ticket) = ticket {
+            self.waiting.leave(ticket, &changes.changes);
+        }
+        for change in &changes.changes {
+            if changed.contains_key(change.topic()) {
+                self.waiting.settle(change.topic(), ticket);
+            }
+        }
+    }
+
+    fn apply(&mut self, changed: Changed) {
         for (topic, message) in changed {
             match message {
                 Some(message) => self.put(message),
@@ -298,10 +400,13 @@ impl State {
     }
 }
 
+/// The messages that topics have after a transaction.
+type Changed = BTreeMap<Box<str>, Option<Arc<RetainedMessage>>>;
+
 /// What the state will be when the journal has taken a transaction.
 struct Planned<'s> {
     state: &'s State,
-    changed: BTreeMap<Box<str>, Option<Arc<RetainedMessage>>>,
+    changed: Changed,
     len: usize,
     bytes: usize,
 }

@@ -1,6 +1,7 @@
 //! Clients come and go.
 
 use super::EventLoop;
+use super::backlog::Unowned;
 use crate::authorize::{self, Denied};
 use crate::connection::Connection;
 use crate::handshake::{Arrival, Refusal, Stage};
@@ -257,9 +258,10 @@ impl EventLoop {
                 peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
             );
         }
-        // What its publish left behind has been promised to nobody yet; it is kept if the journal has room by now.
-        if let Some(mut stalled) = connection.stalled.take() {
-            let _ = stalled.effects.append(&self.shared);
+        // What its publish leaves behind has been promised to nobody, but its message was delivered.
+        if let Some(stalled) = connection.stalled.take() {
+            let (effects, name) = (stalled.effects, Arc::clone(&who.client_id));
+            self.let_wait(Unowned { effects, of: "a publish", name });
         }
         if let Some(will) = connection.session.take_will(*reason) {
             self.publish_will(&mut connection, &will);
@@ -282,13 +284,10 @@ impl EventLoop {
             source: Source::default(),
             depth: 0,
         };
-        let mut effects = publication::ripple(&incoming, |incoming, consequences| {
+        let effects = publication::ripple(&incoming, |incoming, consequences| {
             self.route(incoming, None, consequences);
         });
-        if let Err(error) = effects.append(&self.shared) {
-            let topic = topic.as_str();
-            tracing::error!(target: "eyot::connection", topic, %error, "what rules keep of an event could not be stored");
-        }
+        self.keep_unowned(Unowned { effects, of: "an event", name: topic.as_str().into() });
     }
 
     fn publish_will(&mut self, connection: &mut Connection, will: &Will) {
@@ -308,13 +307,10 @@ impl EventLoop {
         };
         let (payload, qos, retain, attached) = (&*will.payload, will.qos, will.retain, &will.attached);
         let incoming = Incoming { topic, payload, qos, retain, attached, source, depth: 0 };
-        let mut effects = publication::ripple(&incoming, |incoming, consequences| {
+        let effects = publication::ripple(&incoming, |incoming, consequences| {
             self.route(incoming, None, consequences);
         });
-        if let Err(error) = effects.append(&self.shared) {
-            let client_id = &*who.client_id;
-            tracing::error!(target: "eyot::connection", client_id, %error, "what rules keep of a will could not be stored");
-        }
+        self.keep_unowned(Unowned { effects, of: "a will", name: Arc::clone(&who.client_id) });
     }
 
     /// Ends the sessions of certificates that are no longer active.

@@ -6,9 +6,11 @@
 //!
 //! - `input`: bytes to packets to what they ask for.
 //! - `publish`: one PUBLISH, from permission to PUBACK.
+//! - `backlog`: what the journal has no room for yet.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
 //! - `lifecycle`: clients come and go; `control`: what the API asks about them.
 
+mod backlog;
 mod control;
 mod delivery;
 mod frames;
@@ -28,6 +30,7 @@ use crate::router::Router;
 use crate::shared::{Peer, Shared};
 use crate::slots::{Key, Slots};
 use crate::timers::Timers;
+use backlog::Backlog;
 pub(crate) use control::Unconfirmed;
 use delivery::Receiver;
 use frames::Frames;
@@ -62,8 +65,8 @@ pub(crate) struct EventLoop {
     ready: VecDeque<Key>,
     /// Clients with something to send.
     dirty: Vec<Key>,
-    /// Clients whose publish waits for room in the journal.
-    stalled: Vec<Key>,
+    /// What waits for room in the journal.
+    backlog: Backlog,
     /// Clients to close before anything else happens.
     closing: VecDeque<(Key, Farewell)>,
     /// Clients that a PUBACK is owed to, in the order of the positions that it waits for.
@@ -101,7 +104,7 @@ impl EventLoop {
             timers: Timers::default(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
-            stalled: Vec::new(),
+            backlog: Backlog::default(),
             closing: VecDeque::new(),
             owed: VecDeque::new(),
             committed: shared.store.committed(),
@@ -134,6 +137,7 @@ impl EventLoop {
         }
         self.end_all();
         self.finish_turn();
+        self.finish_backlog(self.draining.as_ref().map_or(self.now, |(deadline, _)| *deadline));
     }
 
     /// After a panic: ends the client whose turn it was, and puts back what was lent out.
@@ -175,7 +179,7 @@ impl EventLoop {
         if !self.ready.is_empty() && !self.must_hold_reads() {
             return Some(Duration::ZERO);
         }
-        let retry = !self.ready.is_empty() || !self.stalled.is_empty() || self.draining.is_some();
+        let retry = !self.ready.is_empty() || !self.backlog.is_empty() || self.draining.is_some();
         let timer = self.timers.until_next(Instant::now());
         if retry { Some(timer.map_or(RETRY_EVERY, |timer| timer.min(RETRY_EVERY))) } else { timer }
     }
@@ -248,19 +252,6 @@ impl EventLoop {
         }
     }
 
-    /// Offers the journal again what it had no room for, and goes on reading where it took it.
-    fn retry_stalled(&mut self) {
-        for key in std::mem::take(&mut self.stalled) {
-            let Some(connection) = self.connections.get_mut(key) else { continue };
-            let Some(stalled) = connection.stalled.take() else { continue };
-            // The silence was ours.
-            connection.session.excuse_silence(self.now);
-            self.keep(key, stalled.effects, stalled.packet_id);
-            self.resume(key);
-            self.close_marked();
-        }
-    }
-
     fn fire_timers(&mut self) {
         while let Some(key) = self.timers.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
@@ -314,7 +305,7 @@ impl EventLoop {
     fn is_drained(&self) -> bool {
         let Some((deadline, _)) = &self.draining else { return false };
         let all_sent = || self.connections.iter().all(|(_, connection)| connection.outbox.is_empty());
-        self.now >= *deadline || self.owed.is_empty() && self.stalled.is_empty() && all_sent()
+        self.now >= *deadline || self.owed.is_empty() && self.backlog.is_empty() && all_sent()
     }
 
     fn mark_dirty(&mut self, key: Key) {

@@ -3,8 +3,7 @@
 use super::EventLoop;
 use super::lifecycle::Farewell;
 use crate::authorize::Denied;
-use crate::connection::Stalled;
-use crate::publication::{self, Effects, Incoming, Source};
+use crate::publication::{self, Effects, Incoming, Kept, Source};
 use crate::slots::Key;
 use crate::topics::{self, Topic};
 use mqtt_session::Attached;
@@ -70,9 +69,16 @@ impl EventLoop {
     /// A publish that leaves nothing is acknowledged at once: nobody asked to keep it, so there is nothing that a
     /// crash could lose of it.
     pub(super) fn keep(&mut self, key: Key, mut effects: Effects, packet_id: Option<PacketId>) {
-        let position = match effects.append(&self.shared) {
-            Ok(position) => position,
-            Err(AppendError::Backlog { .. }) => return self.stall(key, Stalled { effects, packet_id }),
+        match self.append(&mut effects) {
+            Err(AppendError::Backlog { .. }) => self.stall(key, effects, packet_id),
+            kept => self.kept(key, kept, packet_id),
+        }
+    }
+
+    /// The journal has answered.
+    pub(super) fn kept(&mut self, key: Key, kept: Result<Kept, AppendError>, packet_id: Option<PacketId>) {
+        let Kept { position } = match kept {
+            Ok(kept) => kept,
             Err(error) => return self.end(key, Farewell::server_error(&error)),
         };
         let Some(connection) = self.connections.get_mut(key) else { return };
@@ -84,15 +90,6 @@ impl EventLoop {
         } else {
             self.release_acks(key);
         }
-    }
-
-    /// Reads no more of a client until the journal takes what it has published.
-    fn stall(&mut self, key: Key, stalled: Stalled) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.stalled = Some(stalled);
-        connection.has_unread = true;
-        self.stalled.push(key);
-        self.me().counters.backlog_stalls.increment();
     }
 
     /// Sends the PUBACKs that may leave by now.

@@ -22,11 +22,12 @@ pub(crate) struct Options<'a> {
     pub(crate) keep_alive_s: u16,
     pub(crate) clean_session: bool,
     pub(crate) will: Option<(&'a str, &'a str)>,
+    pub(crate) will_retain: bool,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { client_id: None, keep_alive_s: 60, clean_session: true, will: None }
+        Self { client_id: None, keep_alive_s: 60, clean_session: true, will: None, will_retain: false }
     }
 }
 
@@ -126,7 +127,7 @@ impl Client {
             topic: TopicName::parse(topic).expect("a topic"),
             payload: payload.as_bytes(),
             qos: QoS::AtLeastOnce,
-            retain: false,
+            retain: options.will_retain,
             properties: Properties::NONE,
         });
         self.send(&Packet::Connect(Connect {
@@ -166,6 +167,14 @@ impl Client {
 
     pub(crate) fn publish_qos1(&mut self, topic: &str, payload: &str, packet_id: u16) {
         self.send(&publish(topic, payload, PacketId::new(packet_id)));
+    }
+
+    /// To be kept for those who subscribe later.
+    pub(crate) fn publish_retained(&mut self, topic: &str, payload: &str, packet_id: Option<u16>) {
+        let Packet::Publish(publish) = publish(topic, payload, packet_id.and_then(PacketId::new)) else {
+            unreachable!("it makes a PUBLISH")
+        };
+        self.send(&Packet::Publish(Publish { retain: true, ..publish }));
     }
 
     /// Subscribes and gives the codes of the SUBACK.

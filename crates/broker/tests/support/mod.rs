@@ -42,6 +42,7 @@ pub(crate) struct Cloud {
     pub(crate) registry: Arc<Registry>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) logs: Arc<logs::Logs>,
+    pub(crate) retained: Arc<Retained>,
     pub(crate) store: Store,
     dir: Option<tempfile::TempDir>,
 }
@@ -55,6 +56,7 @@ pub(crate) struct Setup {
     pub(crate) unfinished_max: usize,
     pub(crate) unfinished_per_address_max: usize,
     pub(crate) store: Option<StoreOptions>,
+    pub(crate) retained_limits: RetainedLimits,
 }
 
 impl Default for Setup {
@@ -67,6 +69,7 @@ impl Default for Setup {
             unfinished_max: 2_048,
             unfinished_per_address_max: 256,
             store: None,
+            retained_limits: RetainedLimits::default(),
         }
     }
 }
@@ -108,15 +111,16 @@ impl Cloud {
             unfinished_per_address_max: setup.unfinished_per_address_max,
             ..BrokerConfig::new(([127, 0, 0, 1], 0).into())
         };
+        let retained = Arc::new(Retained::load(&store, setup.retained_limits).expect("retained messages"));
         let parts = Parts {
             registry: Arc::clone(&registry),
             rules: Arc::clone(&rules),
-            retained: Arc::new(Retained::load(&store, RetainedLimits::default()).expect("retained messages")),
+            retained: Arc::clone(&retained),
             store: store.clone(),
             identities: AUTHORITY.server_identities(),
         };
         let broker = Broker::start(config, parts).expect("a broker");
-        Self { broker, registry, rules, logs, store, dir }
+        Self { broker, registry, rules, logs, retained, store, dir }
     }
 
     /// A device with an active certificate of its own, its thing, and this policy.

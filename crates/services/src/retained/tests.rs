@@ -1,5 +1,7 @@
 //! Retained messages through their store.
 
+mod stalled;
+
 use super::*;
 use store::StoreOptions;
 
@@ -30,7 +32,9 @@ fn keep_until(topic: &str, payload: &str, expires_at_ms: Option<i64>) -> Retaine
 }
 
 fn change(retained: &Retained, changes: &[RetainedChange], now_ms: i64) -> Vec<NotRetained> {
-    retained.append(&mut Transaction::new(), changes, now_ms).unwrap().1
+    let mut changes = RetainedChanges::from(changes.to_vec());
+    retained.append(&mut Transaction::new(), &mut changes, now_ms).unwrap();
+    changes.refused().to_vec()
 }
 
 fn payload(retained: &Retained, topic: &str) -> Option<String> {
