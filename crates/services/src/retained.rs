@@ -26,6 +26,13 @@ const RETAINED: Keyspace = Keyspace("retained");
 /// pile up.
 const EXPIRED_AT_ONCE_MAX: usize = 16;
 
+/// Expired messages that a change removes to find room for itself: more than a message of 128 KiB, AWS's largest, can
+/// need however small they are, and still a few milliseconds.
+const EXPIRED_FOR_ROOM_MAX: usize = 1_024;
+
+/// The longest topic that can have a message: its key is the topic.
+const TOPIC_BYTES_MAX: usize = store::limits::KEY_BYTES_MAX;
+
 /// What the fixed parts of a kept message take in memory, about.
 const OVERHEAD_BYTES: usize = 256;
 
@@ -124,6 +131,9 @@ pub enum RetainedLimit {
     /// [`RetainedLimits::bytes_max`].
     #[error("all retained messages together may take {0} bytes")]
     Bytes(usize),
+    /// The longest topic that can be stored, in bytes. AWS's own limit for topics, 256, is below it.
+    #[error("a topic of more than {0} bytes cannot have a retained message")]
+    Topic(usize),
 }
 
 /// All retained messages of one server. Share it by `Arc`.
@@ -234,14 +244,17 @@ impl Retained {
         state.leave_out_overtaken(changes);
         let before = transaction.mark();
         let mut refused = Vec::new();
-        let mut planned = state.plan();
+        let mut planned = state.plan(&changes.changes);
+        planned.expire(now_ms, EXPIRED_AT_ONCE_MAX);
         for change in &changes.changes {
             match change {
+                // It has none.
+                RetainedChange::Remove(topic) if topic.len() > TOPIC_BYTES_MAX => {}
                 RetainedChange::Remove(topic) => {
                     planned.remove(topic);
                     transaction.delete(RETAINED, key_of(topic));
                 }
-                RetainedChange::Keep(message) => match planned.keep(message, &self.limits) {
+                RetainedChange::Keep(message) => match planned.keep(message, &self.limits, now_ms) {
                     Ok(()) => {
                         transaction.put(RETAINED, key_of(&message.topic), write_record(message));
                     }
@@ -249,11 +262,10 @@ impl Retained {
                 },
             }
         }
-        for topic in planned.expired(now_ms) {
-            transaction.delete(RETAINED, key_of(&topic));
-            planned.remove(&topic);
+        for topic in &planned.expired {
+            transaction.delete(RETAINED, key_of(topic));
         }
-        let changed = planned.changed;
+        let Planned { changed, .. } = planned;
         let position = match self.store.append_from(transaction) {
             Ok(position) => position,
             Err(error) => {
@@ -328,8 +340,11 @@ impl State {
         Ok(state)
     }
 
-    fn plan(&self) -> Planned<'_> {
-        Planned { state: self, changed: BTreeMap::new(), len: self.messages.len(), bytes: self.bytes }
+    fn plan(&self, changes: &[RetainedChange]) -> Planned<'_> {
+        let touched = changes.iter().map(|change| change.topic().into()).collect();
+        let (changed, expired) = (Changed::new(), Vec::new());
+        let (len, bytes) = (self.messages.len(), self.bytes);
+        Planned { state: self, touched, changed, expired, room_was_made: false, len, bytes }
     }
 
     /// Messages in the order of their topics, with what waits for the journal in its place.
@@ -406,7 +421,13 @@ type Changed = BTreeMap<Box<str>, Option<Arc<RetainedMessage>>>;
 /// What the state will be when the journal has taken a transaction.
 struct Planned<'s> {
     state: &'s State,
+    /// Topics that the transaction is about, refused or not.
+    touched: BTreeSet<Box<str>>,
     changed: Changed,
+    /// Topics whose message's time is over; they are in `changed`, too.
+    expired: Vec<Box<str>>,
+    /// As many expired messages as may be were removed.
+    room_was_made: bool,
     len: usize,
     bytes: usize,
 }
@@ -416,7 +437,30 @@ impl Planned<'_> {
         self.changed.get(topic).map_or_else(|| self.state.messages.get(topic), Option::as_ref)
     }
 
-    fn keep(&mut self, message: &Arc<RetainedMessage>, limits: &RetainedLimits) -> Result<(), RetainedLimit> {
+    fn keep(
+        &mut self,
+        message: &Arc<RetainedMessage>,
+        limits: &RetainedLimits,
+        now_ms: i64,
+    ) -> Result<(), RetainedLimit> {
+        if message.topic.len() > TOPIC_BYTES_MAX {
+            return Err(RetainedLimit::Topic(TOPIC_BYTES_MAX));
+        }
+        let refused = match self.take_place(message, limits) {
+            Err(limit) if !self.room_was_made => limit,
+            decided => return decided,
+        };
+        self.room_was_made = true;
+        let before = self.expired.len();
+        self.expire(now_ms, EXPIRED_FOR_ROOM_MAX);
+        if self.expired.len() == before { Err(refused) } else { self.take_place(message, limits) }
+    }
+
+    fn take_place(
+        &mut self,
+        message: &Arc<RetainedMessage>,
+        limits: &RetainedLimits,
+    ) -> Result<(), RetainedLimit> {
         let (len, bytes) = match self.current(&message.topic) {
             Some(current) => (self.len, self.bytes - current.bytes_len() + message.bytes_len()),
             None => (self.len + 1, self.bytes + message.bytes_len()),
@@ -441,11 +485,13 @@ impl Planned<'_> {
         self.changed.insert(topic.into(), None);
     }
 
-    /// A few messages whose time is over and which this transaction does not replace.
-    fn expired(&self, now_ms: i64) -> Vec<Box<str>> {
+    /// Removes some messages whose time is over and which this transaction does not touch.
+    fn expire(&mut self, now_ms: i64, at_most: usize) {
         let due = self.state.expiries.iter().take_while(|(expires_at_ms, _)| *expires_at_ms <= now_ms);
-        let due = due.filter(|(_, topic)| !self.changed.contains_key(topic));
-        due.take(EXPIRED_AT_ONCE_MAX).map(|(_, topic)| topic.clone()).collect()
+        let due = due.filter(|(_, topic)| !self.touched.contains(topic) && !self.changed.contains_key(topic));
+        let due: Vec<_> = due.take(at_most).map(|(_, topic)| topic.clone()).collect();
+        due.iter().for_each(|topic| self.remove(topic));
+        self.expired.extend(due);
     }
 }
 

@@ -93,6 +93,58 @@ fn beyond_a_limit_the_rest_of_the_publish_is_kept() {
 }
 
 #[test]
+fn what_has_expired_takes_no_room_from_others() {
+    // More than one change removes otherwise.
+    let count = 2 * EXPIRED_AT_ONCE_MAX;
+    let expiring: Vec<_> = (0..count).map(|n| keep_until(&format!("{n:02}"), "", Some(10))).collect();
+    let retained = in_memory(RetainedLimits { messages_max: count, ..RetainedLimits::default() });
+    assert!(change(&retained, &expiring, 0).is_empty());
+    assert_eq!(change(&retained, &[keep("a", "")], 9).len(), 1);
+    assert!(change(&retained, &[keep("a", "")], 10).is_empty());
+
+    // One large message takes the place of all of them.
+    let bytes_max = count * (OVERHEAD_BYTES + 2);
+    let large = "x".repeat(bytes_max - OVERHEAD_BYTES - 1);
+    let retained = in_memory(RetainedLimits { bytes_max, ..RetainedLimits::default() });
+    assert!(change(&retained, &expiring, 0).is_empty());
+    assert!(change(&retained, &[keep("a", &large)], 10).is_empty());
+    assert_eq!((retained.len(), retained.state.read().unwrap().bytes), (1, bytes_max));
+}
+
+#[test]
+fn what_a_publish_touches_does_not_expire_under_it() {
+    let retained = in_memory(RetainedLimits { messages_max: 1, ..RetainedLimits::default() });
+    change(&retained, &[keep_until("a", "1", Some(10))], 0);
+    assert!(change(&retained, &[keep("a", "2")], 10).is_empty());
+    let position = retained.state.read().unwrap().last_position;
+    retained.store.wait_in_state(retained.store.when_committed(position).wait().unwrap()).unwrap();
+    let stored = State::load(&retained.store).unwrap();
+    for state in [&*retained.state.read().unwrap(), &stored] {
+        assert_eq!(state.messages["a"].payload, "2");
+    }
+}
+
+#[test]
+fn a_topic_that_is_no_key_is_not_retained_and_stops_nothing() {
+    let retained = in_memory(RetainedLimits::default());
+    let longest = "t".repeat(TOPIC_BYTES_MAX);
+    let too_long = longest.clone() + "t";
+    let changes = [
+        keep(&longest, "1"),
+        keep(&too_long, "1"),
+        RetainedChange::Remove(too_long.as_str().into()),
+        keep("a", "1"),
+    ];
+    let mut transaction = Transaction::new();
+    transaction.put(Keyspace("other"), "k", "v");
+    let mut changes = RetainedChanges::from(changes.to_vec());
+    assert!(retained.append(&mut transaction, &mut changes, 0).unwrap() > Position::NONE);
+    let limit = RetainedLimit::Topic(TOPIC_BYTES_MAX);
+    assert_eq!(changes.refused(), [NotRetained { topic: too_long.into(), limit }]);
+    assert_eq!(retained.len(), 2);
+}
+
+#[test]
 fn lists_come_in_pages_and_by_prefix() {
     let retained = in_memory(RetainedLimits::default());
     change(&retained, &["b/1", "a/2", "a/1", "ab", "$x"].map(|topic| keep(topic, "1")), 0);
