@@ -179,6 +179,8 @@ pub(crate) struct Effects {
     pub(crate) transaction: Transaction,
     /// What becomes of retained messages, in order.
     retained: RetainedChanges,
+    /// The message's topic, if it is to be retained itself.
+    own_topic: Option<Box<str>>,
 }
 
 /// What became of a message's effects.
@@ -186,6 +188,8 @@ pub(crate) struct Effects {
 pub(crate) struct Kept {
     /// Where they are in the journal; [`Position::NONE`] when there was nothing.
     pub(crate) position: Position,
+    /// The message itself was to be retained and is not: a limit is reached. What rules publish is not its sender's.
+    pub(crate) is_refused: bool,
 }
 
 impl Effects {
@@ -205,14 +209,18 @@ impl Effects {
     /// The journal's; nothing is kept then, and it may be tried again.
     pub(crate) fn append(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
         if self.retained.is_empty() {
-            return Ok(Kept { position: shared.store.append_from(&mut self.transaction)? });
+            let position = shared.store.append_from(&mut self.transaction)?;
+            return Ok(Kept { position, is_refused: false });
         }
         let position = shared.retained.append(&mut self.transaction, &mut self.retained, now_ms())?;
         for refused in self.retained.refused() {
             // [AWS General Reference] Above the quota messages are not retained; they are delivered.
-            tracing::warn!(target: "eyot::delivery", topic = &*refused.topic, reason = %refused, "not retained");
+            let (topic, reason) = (&*refused.topic, refused.limit);
+            tracing::warn!(target: "eyot::delivery", topic, %reason, "not retained");
         }
-        Ok(Kept { position })
+        let is_own = |topic: &str| self.own_topic.as_deref() == Some(topic);
+        let is_refused = self.retained.refused().iter().any(|refused| is_own(&refused.topic));
+        Ok(Kept { position, is_refused })
     }
 
     /// Puts them off until others who wait for the journal had their turn, as if it had no room.
@@ -232,7 +240,9 @@ pub(crate) fn ripple(
 ) -> Effects {
     let mut consequences = Consequences::default();
     let mut waiting = Waiting::default();
-    let mut retained = RetainedChanges::from(Vec::from_iter(first.retained_change()));
+    let own = first.retained_change();
+    let own_topic = own.as_ref().map(|change| change.topic().into());
+    let mut retained = RetainedChanges::from(Vec::from_iter(own));
     route(first, &mut consequences);
     waiting.take(&mut consequences.republishes);
     let no_properties = Attached::default();
@@ -263,7 +273,7 @@ pub(crate) fn ripple(
             reason = "rules that republish feed each other", "republished messages dropped"
         );
     }
-    Effects { transaction: consequences.transaction, retained }
+    Effects { transaction: consequences.transaction, retained, own_topic }
 }
 
 /// What rules have published and nobody has got yet.
@@ -333,7 +343,7 @@ fn publish_to_all(
         },
     );
     // First what may be refused: then nobody has got anything yet.
-    let Kept { position } = effects.append(shared)?;
+    let Kept { position, .. } = effects.append(shared)?;
     shared.post_to_all(&messages);
     Ok(Published(shared.store.when_committed(position)))
 }

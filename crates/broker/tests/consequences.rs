@@ -3,14 +3,18 @@
 mod support;
 
 use broker::{Publish, PublishError, Source};
-use mqtt_wire::Properties;
+use mqtt_session::Limits;
 use mqtt_wire::QoS::{AtLeastOnce, AtMostOnce};
+use mqtt_wire::{Properties, ProtocolVersion, ReasonCode};
 use rules::RuleDefinition;
+use services::RetainedLimits;
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreOptions;
 use store::disk::sim::SimDisk;
-use support::{ALLOW_ALL, Cloud, Gate, Received, Setup, logged, received, to_log_group, to_topic, until};
+use support::{
+    ALLOW_ALL, Client, Cloud, Gate, Options, Received, Setup, logged, received, to_log_group, to_topic, until,
+};
 
 const POST_SQL: &str = "SELECT *, topic() as device_id, timestamp() AS received_at";
 
@@ -239,6 +243,34 @@ fn messages_of_the_api_reach_rules_and_subscribers() {
     for topic in ["$aws/things/t/shadow/update", "a/#", ""] {
         assert!(matches!(cloud.broker.publish(&publish(topic)), Err(PublishError::Topic { .. })), "{topic}");
     }
+}
+
+/// [AWS General Reference] Above the quota messages are delivered and not retained.
+#[test]
+fn a_message_that_is_not_retained_is_delivered_and_its_sender_told() {
+    let retained_limits = RetainedLimits { messages_max: 1, ..RetainedLimits::default() };
+    let cloud = Cloud::with(Setup { limits: Limits::none(), retained_limits, ..Setup::default() });
+    let mut watcher = cloud.connect(&cloud.device(ALLOW_ALL));
+    watcher.subscribe(&[("#", AtMostOnce)]);
+    let options = Options { version: ProtocolVersion::V5, ..Options::default() };
+    let mut client = Client::connect(&cloud, &cloud.device(ALLOW_ALL), &options);
+    client.publish_retained("kept", "1", Some(1));
+    assert_eq!(client.receive(), Received::PubAck(1));
+    assert_eq!(watcher.receive(), received("kept", "1"));
+    let too_long = "t".repeat(store::limits::KEY_BYTES_MAX + 1);
+    for (topic, packet_id) in [("one/too/many", 2), (&*too_long, 3)] {
+        client.publish_retained(topic, "2", Some(packet_id));
+        assert_eq!(client.receive(), Received::Refused(packet_id, ReasonCode::QuotaExceeded));
+        assert_eq!(watcher.receive(), received(topic, "2"));
+    }
+    logged(&["not retained", "one/too/many", "1 topics have a retained message already"]);
+    // One of MQTT 3.1.1 cannot be told.
+    let mut client = cloud.connect(&cloud.device(ALLOW_ALL));
+    client.publish_retained("one/too/many", "3", Some(4));
+    assert_eq!(client.receive(), Received::PubAck(4));
+    client.publish_retained(&too_long, "", Some(5));
+    assert_eq!(client.receive(), Received::PubAck(5));
+    assert_eq!(cloud.retained.len(), 1);
 }
 
 #[test]

@@ -77,14 +77,17 @@ impl EventLoop {
 
     /// The journal has answered.
     pub(super) fn kept(&mut self, key: Key, kept: Result<Kept, AppendError>, packet_id: Option<PacketId>) {
-        let Kept { position } = match kept {
+        let Kept { position, is_refused } = match kept {
             Ok(kept) => kept,
             Err(error) => return self.end(key, Farewell::server_error(&error)),
         };
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(packet_id) = packet_id else { return };
         let after = (position != Position::NONE).then_some(position.0);
-        connection.session.expect_ack(packet_id, ReasonCode::Success, after);
+        // [MQTT5 3.4.2.1] A limit of ours. One of MQTT 3.1.1 could only be hung up on, and the message was delivered.
+        let is_told = is_refused && connection.session.peer().version == ProtocolVersion::V5;
+        let reason = if is_told { ReasonCode::QuotaExceeded } else { ReasonCode::Success };
+        connection.session.expect_ack(packet_id, reason, after);
         if position > self.committed {
             self.owed.push_back((position, key));
         } else {

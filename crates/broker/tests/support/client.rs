@@ -2,8 +2,8 @@
 
 use super::{Cloud, Device, PATIENCE, ca_der};
 use mqtt_wire::{
-    Ack, Connect, FilterRequest, Packet, PacketId, Properties, ProtocolVersion::V311, Publish, QoS,
-    Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter, TopicName, Will,
+    Ack, Connect, FilterRequest, Packet, PacketId, Properties, ProtocolVersion, ProtocolVersion::V311,
+    Publish, QoS, ReasonCode, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter, TopicName, Will,
 };
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// What CONNECT says.
 #[derive(Clone)]
 pub(crate) struct Options<'a> {
+    pub(crate) version: ProtocolVersion,
     pub(crate) client_id: Option<&'a str>,
     pub(crate) keep_alive_s: u16,
     pub(crate) clean_session: bool,
@@ -27,7 +28,14 @@ pub(crate) struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { client_id: None, keep_alive_s: 60, clean_session: true, will: None, will_retain: false }
+        Self {
+            version: V311,
+            client_id: None,
+            keep_alive_s: 60,
+            clean_session: true,
+            will: None,
+            will_retain: false,
+        }
     }
 }
 
@@ -75,14 +83,22 @@ impl Device {
 pub(crate) struct Client {
     stream: StreamOwned<ClientConnection, TcpStream>,
     input: Vec<u8>,
+    version: ProtocolVersion,
     pub(crate) name: String,
 }
 
 /// A packet that owns what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Received {
-    Publish { topic: String, payload: String, qos: u8, packet_id: Option<u16> },
+    Publish {
+        topic: String,
+        payload: String,
+        qos: u8,
+        packet_id: Option<u16>,
+    },
     PubAck(u16),
+    /// A PUBACK that says no more than that it was received.
+    Refused(u16, ReasonCode),
     SubAck(Vec<u8>),
     UnsubAck(u16),
     Pong,
@@ -106,7 +122,12 @@ impl Client {
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
-        Ok(Self { stream: StreamOwned::new(connection, socket), input: Vec::new(), name: String::new() })
+        Ok(Self {
+            stream: StreamOwned::new(connection, socket),
+            input: Vec::new(),
+            version: V311,
+            name: String::new(),
+        })
     }
 
     /// Connects and checks that the CONNACK is exactly what the post's device waits for.
@@ -118,11 +139,15 @@ impl Client {
         let mut client = Self::dial(cloud.broker.mqtts_addr(), tls).expect("a TLS handshake");
         client.name = options.client_id.unwrap_or(name).to_owned();
         client.send_connect(name, options);
-        assert_eq!(client.receive(), Received::ConnAck(vec![0x20, 2, 0, 0]));
+        match client.receive() {
+            Received::ConnAck(connack) if options.version != V311 => assert_eq!(connack[2..4], [0, 0]),
+            connack => assert_eq!(connack, Received::ConnAck(vec![0x20, 2, 0, 0])),
+        }
         client
     }
 
     pub(crate) fn send_connect(&mut self, name: &str, options: &Options<'_>) {
+        self.version = options.version;
         let will = options.will.map(|(topic, payload)| Will {
             topic: TopicName::parse(topic).expect("a topic"),
             payload: payload.as_bytes(),
@@ -131,7 +156,7 @@ impl Client {
             properties: Properties::NONE,
         });
         self.send(&Packet::Connect(Connect {
-            version: V311,
+            version: options.version,
             clean_start: options.clean_session,
             keep_alive_s: options.keep_alive_s,
             properties: Properties::NONE,
@@ -151,8 +176,8 @@ impl Client {
     }
 
     pub(crate) fn try_send(&mut self, packet: &Packet<'_>) -> io::Result<()> {
-        let mut bytes = vec![0; packet.encoded_len(V311)];
-        packet.encode(V311, &mut bytes).expect("a packet that can be sent");
+        let mut bytes = vec![0; packet.encoded_len(self.version)];
+        packet.encode(self.version, &mut bytes).expect("a packet that can be sent");
         self.send_bytes(&bytes)
     }
 
@@ -219,7 +244,7 @@ impl Client {
     pub(crate) fn try_receive(&mut self) -> io::Result<Received> {
         loop {
             if let Some((packet, used)) =
-                mqtt_wire::decode(&self.input, V311, 1 << 28).expect("valid packets")
+                mqtt_wire::decode(&self.input, self.version, 1 << 28).expect("valid packets")
             {
                 let packet = own(&packet, &self.input[..used]);
                 self.input.drain(..used);
@@ -273,6 +298,9 @@ fn own(packet: &Packet<'_>, bytes: &[u8]) -> Received {
             qos: publish.qos.number(),
             packet_id: publish.packet_id.map(PacketId::number),
         },
+        Packet::PubAck(ack) if ack.reason != ReasonCode::Success => {
+            Received::Refused(ack.packet_id.number(), ack.reason)
+        }
         Packet::PubAck(ack) => Received::PubAck(ack.packet_id.number()),
         Packet::SubAck(suback) => Received::SubAck(suback.codes.iter().map(|code| code.byte()).collect()),
         Packet::UnsubAck(unsuback) => Received::UnsubAck(unsuback.packet_id.number()),
