@@ -186,9 +186,12 @@ def cut_and_look(seed, trace, moments, promises, tmp_path):
         server.start()
         if now > promises.started:
             check(server, promises, now)
-        server.kill()
     except AssertionError as error:
         raise AssertionError(f"{context}; the directory is {directory}: {error}") from error
+    finally:
+        # Also one that did not start, or lost something: it would run for ever.
+        server.process.kill()
+        server.process.wait()
     shutil.rmtree(directory)
 
 
