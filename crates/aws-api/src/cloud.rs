@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use crate::guard::{self, Hosts};
 use crate::metrics::Requests;
 use crate::ops::{Handler, SERVED};
-use crate::{dispatch, error, route};
+use crate::{dispatch, error, explain, route};
 
 /// The parts of the server that the API works with.
 #[derive(Clone)]
@@ -97,7 +97,7 @@ impl Api {
         }))
     }
 
-    /// Everything that is served, behind the guard: the AWS APIs, `/_eyot/health`, `/_eyot/metrics`, and what the
+    /// Everything that is served, behind the guard: the AWS APIs, `/_eyot/health`, `/_eyot/metrics`, `/_eyot/explain`, and what the
     /// caller adds.
     ///
     /// `own` may have routes under `/_eyot/` and `/console`; whatever it does not take goes to the AWS APIs.
@@ -105,6 +105,8 @@ impl Api {
         let aws: Router = Router::new()
             .route("/_eyot/health", get(health))
             .route("/_eyot/metrics", get(metrics))
+            .route(explain::PATH, get(explain::answer))
+            .route(&format!("{}/{{client_id}}", explain::PATH), get(explain::answer))
             .fallback(dispatch::handle)
             .with_state(Arc::clone(&self.0));
         let hosts = self.0.parts.hosts.clone();

@@ -16,6 +16,7 @@
 mod cloud;
 mod dispatch;
 mod error;
+mod explain;
 mod guard;
 mod metrics;
 mod ops;

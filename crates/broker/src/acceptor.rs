@@ -7,6 +7,7 @@ use crate::admission::{Admission, Door};
 use crate::broker::WAKER;
 use crate::counters::ThreadCounters;
 use crate::handshake::{Arrival, Refusal, Stage, TlsDone, Unfinished};
+use crate::history::Cause;
 use crate::lifecycle_events::connect_failed;
 use crate::publication::{self, now_ms};
 use crate::refusal_log::RefusalLog;
@@ -165,10 +166,12 @@ impl Acceptor {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Some(seat) = self.seats.take() else {
             self.counters.refused_full.increment();
+            self.shared.refusals.turned_away(peer, Cause::Full);
             return self.log.full(peer);
         };
         let Ok(ticket) = self.admission.enter(peer.ip(), now) else {
             self.counters.refused_busy.increment();
+            self.shared.refusals.turned_away(peer, Cause::Busy);
             return self.log.busy(peer);
         };
         let deadline = now + self.connect_deadline;
@@ -228,8 +231,9 @@ impl Acceptor {
             let reason = "the server is overloaded or about to end".to_owned();
             let client_id = Some(arrival.client.who.client_id.to_string());
             let certificate_id = Some(arrival.client.certificate_id);
-            let at = Stage::Connect;
-            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at, unauthorized: None });
+            let (at, cause) = (Stage::Connect, Cause::Overloaded);
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized: None };
+            self.refuse(peer, &refusal);
         }
     }
 
@@ -266,5 +270,6 @@ impl Acceptor {
         let registry = &self.shared.registry;
         let is_known = refusal.certificate_id.is_some_and(|id| registry.principal(&id).is_some());
         self.log.refused(peer, refusal, is_known, now);
+        self.shared.refusals.note(peer, refusal, is_known);
     }
 }

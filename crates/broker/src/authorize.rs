@@ -4,6 +4,7 @@
 //! whether a decision needs a new look-up. Decisions about the topic that was used last are kept for the same epoch
 //! and second (policies may ask for the time): devices repeat their topics.
 
+use crate::history::{Blame, Cause};
 use crate::message::Due;
 use crate::publication::now_ms;
 use crate::shared::Shared;
@@ -56,7 +57,7 @@ pub(crate) enum Denied {
     /// The certificate is no longer active.
     NotActive(String),
     /// Its policies say so, or do not say otherwise.
-    ByPolicy { action: Action, resource: String, reason: String },
+    ByPolicy { action: Action, resource: String, reason: String, blame: Box<Blame> },
 }
 
 impl Denied {
@@ -67,7 +68,7 @@ impl Denied {
             Self::NotActive(reason) => {
                 tracing::warn!(target: "eyot::authorize", client_id, certificate_id, %peer, reason, "denied");
             }
-            Self::ByPolicy { action, resource, reason } => {
+            Self::ByPolicy { action, resource, reason, .. } => {
                 let untold = (untold > 0).then_some(untold);
                 tracing::warn!(
                     target: "eyot::authorize", client_id, certificate_id, %peer, %action, resource, reason, untold,
@@ -96,13 +97,34 @@ pub(crate) struct ConnectDenied {
     pub(crate) reason: String,
     /// For a client of MQTT 5; one of MQTT 3.1.1 gets no answer. [verified 1: AWS closes without CONNACK]
     pub(crate) answer: Option<ReasonCode>,
+    /// The same by kind.
+    pub(crate) cause: Cause,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
 }
 
-impl From<String> for ConnectDenied {
-    fn from(reason: String) -> Self {
-        Self { reason, answer: Some(ReasonCode::NotAuthorized), unauthorized: None }
+impl From<NotPermitted> for ConnectDenied {
+    fn from(NotPermitted { reason, cause }: NotPermitted) -> Self {
+        Self { reason, answer: Some(ReasonCode::NotAuthorized), cause, unauthorized: None }
+    }
+}
+
+/// Why a client may not connect, whatever it has to say.
+#[derive(Debug)]
+pub(crate) struct NotPermitted {
+    /// In a sentence.
+    pub(crate) reason: String,
+    /// By kind.
+    pub(crate) cause: Cause,
+}
+
+impl NotPermitted {
+    fn certificate(reason: String) -> Self {
+        Self { reason, cause: Cause::NotActive }
+    }
+
+    fn policy(reason: String, blame: Box<Blame>) -> Self {
+        Self { reason, cause: Cause::Policy(blame) }
     }
 }
 
@@ -119,10 +141,10 @@ pub(crate) fn connect(
     now: Instant,
 ) -> Result<(Session<Due>, Accepted, Client), ConnectDenied> {
     let epoch = shared.registry.epoch();
-    let principal = active_principal(&shared.registry, &certificate_id)?;
+    let principal = active_principal(&shared.registry, &certificate_id).map_err(NotPermitted::certificate)?;
     let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
         let answer = refusal.answer(connect.version);
-        ConnectDenied { reason: refusal.to_string(), answer, unauthorized: None }
+        ConnectDenied { reason: refusal.to_string(), answer, cause: Cause::Protocol, unauthorized: None }
     })?;
     let client_id = match accepted.client_id {
         ClientId::Given => connect.client_id.into(),
@@ -136,9 +158,9 @@ pub(crate) fn connect(
     });
     let client = Client { who, certificate_id, principal, epoch, published: None, received: None };
     let permit = client.permit_connect(&shared.registry, &accepted, session.will());
-    permit.map_err(|reason| {
+    permit.map_err(|denied| {
         let unauthorized = Some(Arc::clone(&client.who));
-        ConnectDenied { unauthorized, ..ConnectDenied::from(reason) }
+        ConnectDenied { unauthorized, ..ConnectDenied::from(denied) }
     })?;
     Ok((session, accepted, client))
 }
@@ -149,11 +171,12 @@ pub(crate) fn permit_again(
     client: &Client,
     accepted: &Accepted,
     will: Option<&Will>,
-) -> Result<(), String> {
+) -> Result<(), NotPermitted> {
     if shared.registry.epoch() == client.epoch {
         return Ok(());
     }
-    let principal = active_principal(&shared.registry, &client.certificate_id)?;
+    let principal = active_principal(&shared.registry, &client.certificate_id);
+    let principal = principal.map_err(NotPermitted::certificate)?;
     let client =
         Client { principal, who: Arc::clone(&client.who), published: None, received: None, ..*client };
     client.permit_connect(&shared.registry, accepted, will)
@@ -166,7 +189,7 @@ impl Client {
         registry: &Registry,
         accepted: &Accepted,
         will: Option<&Will>,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotPermitted> {
         let mut attributes = Vec::new();
         if accepted.wants_persistence {
             attributes.push("PersistentConnect");
@@ -182,17 +205,24 @@ impl Client {
             last_will_topic: will_arn.as_deref(),
             ..self.context(now_ms() / 1000)
         };
-        let decide = |action, resource| sentence(&self.principal.policies.decide(action, resource, &context));
-        decide(Action::Connect, Resource::client(&self.who.client_id))
-            .map_err(|reason| format!("iot:Connect is not allowed: {reason}"))?;
+        let decide = |action, resource, what: &str| {
+            let decision = self.principal.policies.decide(action, resource, &context);
+            let Decision { reason, .. } = &decision;
+            match decision.is_allowed() {
+                true => Ok(()),
+                false => Err(NotPermitted::policy(format!("{what}: {reason}"), Blame::of(reason))),
+            }
+        };
+        decide(Action::Connect, Resource::client(&self.who.client_id), "iot:Connect is not allowed")?;
         let (Some(topic), Some(resource)) = (will_topic, will_resource) else { return Ok(()) };
         if let Topic::Reserved(reason) = topics::of_publish(&topic) {
-            return Err(format!("the will's topic `{topic}` cannot be published to: {reason}"));
+            let reason = format!("the will's topic `{topic}` cannot be published to: {reason}");
+            return Err(NotPermitted::policy(reason, Blame::reserved()));
         }
-        let about_will = |reason| format!("the will may not be published: {reason}");
-        decide(Action::Publish, resource).map_err(about_will)?;
+        const WILL: &str = "the will may not be published";
+        decide(Action::Publish, resource, WILL)?;
         if will.is_some_and(|will| will.retain) {
-            decide(Action::RetainPublish, resource).map_err(about_will)?;
+            decide(Action::RetainPublish, resource, WILL)?;
         }
         Ok(())
     }
@@ -246,20 +276,38 @@ impl Client {
     }
 
     /// iot:Receive. A denial withholds the message and nothing more; it is logged when it is decided, not for every
-    /// message that is withheld by it.
-    pub(crate) fn may_receive(&mut self, registry: &Registry, topic: &str, now_s: i64) -> bool {
+    /// message that is withheld by it: then it is given back, too.
+    pub(crate) fn may_receive(
+        &mut self,
+        registry: &Registry,
+        topic: &str,
+        now_s: i64,
+    ) -> Result<(), Option<Denied>> {
         let refreshed = self.refresh(registry);
         if let Some(last) = &self.received
             && last.holds(topic, self.epoch, now_s)
         {
-            return last.allowed && refreshed.is_ok();
+            return if last.allowed && refreshed.is_ok() { Ok(()) } else { Err(None) };
         }
         let decided = refreshed.and_then(|()| self.decide(Action::Receive, Resource::topic(topic), now_s));
-        if let Err(denied) = &decided {
-            denied.log(&self.who, 0);
-        }
         remember(&mut self.received, topic, self.epoch, now_s, decided.is_ok());
-        decided.is_ok()
+        decided.map_err(|denied| {
+            denied.log(&self.who, 0);
+            Some(denied)
+        })
+    }
+
+    /// Why it would not be given a message of this topic now, if so. Changes nothing: for whoever asks why.
+    pub(crate) fn why_not_receive(&self, registry: &Registry, topic: &str, now_s: i64) -> Option<Denied> {
+        match active_principal(registry, &self.certificate_id) {
+            Err(reason) => Some(Denied::NotActive(reason)),
+            Ok(_) => self.decide(Action::Receive, Resource::topic(topic), now_s).err(),
+        }
+    }
+
+    /// The topic of the last publish that was allowed.
+    pub(crate) fn published_topic(&self) -> Option<&str> {
+        self.published.as_ref().map(|last| &*last.topic)
     }
 
     /// Looks the principal up again if anything has changed in the registry.
@@ -276,11 +324,11 @@ impl Client {
     fn decide(&self, action: Action, resource: Resource<'_>, now_s: i64) -> Result<(), Denied> {
         let context = self.context(now_s);
         let decision = self.principal.policies.decide(action, resource, &context);
-        sentence(&decision).map_err(|reason| Denied::ByPolicy {
-            action,
-            resource: resource.to_string(),
-            reason,
-        })
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        let (reason, blame) = (decision.reason.to_string(), Blame::of(&decision.reason));
+        Err(Denied::ByPolicy { action, resource: resource.to_string(), reason, blame })
     }
 
     fn context(&self, now_s: i64) -> Context<'_> {
@@ -306,8 +354,4 @@ fn remember(last: &mut Option<LastDecision>, topic: &str, epoch: u64, now_s: i64
         }
         _ => *last = Some(LastDecision { topic: topic.into(), epoch, now_s, allowed }),
     }
-}
-
-fn sentence(decision: &Decision<'_>) -> Result<(), String> {
-    if decision.is_allowed() { Ok(()) } else { Err(decision.reason.to_string()) }
 }

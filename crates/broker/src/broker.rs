@@ -5,6 +5,7 @@ use crate::completion::Settled;
 use crate::control::{Asked, ClientState, DirectMessage, Question, Reply, Sent};
 use crate::counters::{Counters, ThreadCounters};
 use crate::event_loop::EventLoop;
+use crate::history::{By, ClientReport, Happening, Survey, Surveyed};
 use crate::mailbox::{Mail, Mailbox};
 use crate::publication::{Publish, PublishError, Published};
 use crate::shared::{Peer, Shared};
@@ -132,6 +133,33 @@ impl Broker {
     /// Sends a message to one client. Resolves when it is on its way, or, to be confirmed, when the client has it.
     pub fn send_to(&self, client_id: &str, message: DirectMessage) -> Asked<Sent> {
         self.ask(client_id, |reply| Question::Send { message: Box::new(message), reply })
+    }
+
+    /// Why a client is, or is not, connected: what its event loop and the accepting thread know of it.
+    pub fn explain(&self, client_id: &str) -> Asked<ClientReport> {
+        self.ask(client_id, Question::Explain)
+    }
+
+    /// What happened to connections that did not get in as this client, oldest first.
+    pub fn refusals_of(&self, client_id: &str) -> Vec<Happening> {
+        self.shared.refusals.of_client(client_id)
+    }
+
+    /// What happened lately to whoever this is about; at most some hundred happenings, the newest.
+    pub fn happenings(&self, by: By) -> Surveyed {
+        let found = self.shared.refusals.matching(&by);
+        self.survey(Survey::happenings(by, found))
+    }
+
+    /// Who gets messages of this topic now, who would if their policies let them, and who nearly does.
+    pub fn audience(&self, topic: &str) -> Surveyed {
+        self.survey(Survey::audience(topic))
+    }
+
+    fn survey(&self, survey: Survey) -> Surveyed {
+        let survey = Arc::new(survey);
+        let settled = self.tell_all(|ticket| Mail::Survey { survey: Arc::clone(&survey), ticket });
+        Surveyed::new(settled, survey)
     }
 
     fn ask<T>(&self, client_id: &str, question: impl FnOnce(Reply<T>) -> Question) -> Asked<T> {

@@ -2,7 +2,7 @@
 
 use crate::authorize::Client;
 use crate::denials::Denials;
-use crate::event_loop::Unconfirmed;
+use crate::event_loop::{Tally, Unconfirmed};
 use crate::lifecycle_events::Presence;
 use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) stalled: Option<Stalled>,
     /// The number of the message that was last matched to it, and the place among that message's receivers.
     pub(crate) matched: (u64, usize),
+    /// What became of its last publish that was permitted.
+    pub(crate) last_publish: Option<Tally>,
     /// It is in the loop's list of those to flush.
     pub(crate) is_dirty: bool,
     /// It is in the loop's list of those with more to read.
@@ -78,6 +80,7 @@ impl Connection {
             input: Vec::new(),
             stalled: None,
             matched: (0, 0),
+            last_publish: None,
             is_dirty: false,
             is_ready: false,
             reads_to_end: false,

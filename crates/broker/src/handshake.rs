@@ -2,6 +2,7 @@
 
 use crate::admission;
 use crate::authorize::{self, Client, Who};
+use crate::history::Cause;
 use crate::message::Due;
 use crate::seats::Seat;
 use crate::shared::Shared;
@@ -69,6 +70,8 @@ pub(crate) struct Refusal {
     pub(crate) certificate_id: Option<CertificateId>,
     pub(crate) reason: String,
     pub(crate) at: Stage,
+    /// Why, by kind.
+    pub(crate) cause: Cause,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
 }
@@ -115,7 +118,7 @@ impl Unfinished {
     /// The deadline has passed: says what it was waited for.
     pub(crate) fn too_late(&self) -> Refusal {
         let what = if self.tls.is_handshaking() { "the TLS handshake" } else { "CONNECT" };
-        self.refusal(Stage::Connect, format!("{what} did not come in time"))
+        Refusal { cause: Cause::Late, ..self.refusal(Stage::Connect, format!("{what} did not come in time")) }
     }
 
     /// Takes what has arrived as far as it goes; `None`: more has to come.
@@ -171,7 +174,10 @@ impl Unfinished {
                 // rustls takes no more in before this is read.
                 Ok(state) if state.plaintext_bytes_to_read() > 0 => return Ok(()),
                 Ok(_) => {}
-                Err(error) => return Err(self.refusal(Stage::Tls, explain_tls(&error))),
+                Err(error) => {
+                    let cause = cause_of_tls(&error);
+                    return Err(Refusal { cause, ..self.refusal(Stage::Tls, explain_tls(&error)) });
+                }
             }
         }
     }
@@ -179,8 +185,10 @@ impl Unfinished {
     /// A resumed session carries its certificate and never meets the verifier: looked at here, always.
     fn presented_certificate(&self) -> Result<CertificateId, Refusal> {
         let leaf = self.tls.peer_certificates().and_then(<[_]>::first);
-        leaf.map(|leaf| CertificateId::of_der(leaf))
-            .ok_or_else(|| self.refusal(Stage::Tls, NO_CERTIFICATE.to_owned()))
+        leaf.map(|leaf| CertificateId::of_der(leaf)).ok_or_else(|| {
+            let cause = Cause::NoCertificate;
+            Refusal { cause, ..self.refusal(Stage::Tls, NO_CERTIFICATE.to_owned()) }
+        })
     }
 
     fn read_connect(&mut self, shared: &Shared) -> Result<Option<Connected>, Refusal> {
@@ -265,7 +273,10 @@ impl Unfinished {
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
                 let refusal = self.refusal(Stage::Connect, denied.reason);
-                (Refusal { client_id, unauthorized: denied.unauthorized, ..refusal }, denied.answer)
+                (
+                    Refusal { client_id, unauthorized: denied.unauthorized, cause: denied.cause, ..refusal },
+                    denied.answer,
+                )
             })
     }
 
@@ -302,7 +313,13 @@ impl Unfinished {
     }
 
     fn refusal(&self, at: Stage, reason: String) -> Refusal {
-        Refusal { client_id: None, certificate_id: self.certificate_id, reason, at, unauthorized: None }
+        let cause = match at {
+            Stage::Tcp => Cause::Silent,
+            Stage::Tls => Cause::Lost,
+            Stage::Connect => Cause::Protocol,
+        };
+        let certificate_id = self.certificate_id;
+        Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized: None }
     }
 }
 
@@ -325,6 +342,15 @@ fn explain_first_packet(input: &[u8], error: &DecodeError) -> String {
         format!("CONNECT is not MQTT: {error}")
     } else {
         format!("what came instead of CONNECT is not MQTT: {error}")
+    }
+}
+
+/// Why a handshake failed, by kind.
+fn cause_of_tls(error: &rustls::Error) -> Cause {
+    match error {
+        rustls::Error::NoCertificatesPresented => Cause::NoCertificate,
+        rustls::Error::AlertReceived(alert) => Cause::Tls { alert: Some(format!("{alert:?}").into()) },
+        _ => Cause::Tls { alert: None },
     }
 }
 

@@ -22,6 +22,7 @@ mod counters;
 mod denials;
 mod event_loop;
 mod handshake;
+mod history;
 mod lifecycle_events;
 mod listener;
 mod mailbox;
@@ -44,4 +45,8 @@ pub use completion::Settled;
 pub use config::{BrokerConfig, CONNECT_DEADLINE, Parts, StartError, TlsVersions};
 pub use control::{Asked, ClientState, ConnectionInfo, DirectMessage, Sent};
 pub use counters::Counters;
+pub use history::{
+    Audience, Blame, BlameKind, By, Cause, ClientReport, ConnectionReport, Findings, Happening, LastPublish,
+    Near, NearMiss, Receiver, Surveyed, What, near_miss,
+};
 pub use publication::{Publish, PublishError, Published, Source};

@@ -2,6 +2,7 @@
 
 use crate::Parts;
 use crate::counters::ThreadCounters;
+use crate::history::Refusals;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
 use mqtt_session::Limits;
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
     pub(crate) peers: Vec<Peer>,
+    /// Who did not get in.
+    pub(crate) refusals: Refusals,
     /// Mailboxes that are more than half full.
     congested: Arc<AtomicUsize>,
     stop_accepting: AtomicBool,
@@ -66,6 +69,7 @@ impl Shared {
             store,
             limits: Arc::new(limits),
             peers,
+            refusals: Refusals::default(),
             congested,
             stop_accepting: AtomicBool::new(false),
             hasher: RandomState::new(),

@@ -36,6 +36,7 @@ impl EventLoop {
                 let all = connection.session.subscriptions();
                 reply.give(all.map(|(filter, options)| (filter.to_owned(), options.qos)).collect());
             }
+            (Question::Explain(reply), key) => reply.give(self.report(client_id, key)),
             (Question::Disconnect { prevent_will, reply }, Some(key)) => {
                 if prevent_will && let Some(connection) = self.connections.get_mut(key) {
                     connection.session.discard_will();
@@ -50,7 +51,7 @@ impl EventLoop {
         }
     }
 
-    fn info(&self, key: Key) -> Option<ConnectionInfo> {
+    pub(super) fn info(&self, key: Key) -> Option<ConnectionInfo> {
         let connection = self.connections.get(key)?;
         Some(ConnectionInfo {
             since_ms: connection.presence.connected_at_ms,

@@ -3,6 +3,7 @@
 use super::EventLoop;
 use super::frames::{View, with_packet};
 use super::lifecycle::Farewell;
+use crate::history::{What, kept};
 use crate::message::{Due, Message};
 use crate::publication::{Incoming, now_ms};
 use crate::router::Found;
@@ -95,7 +96,7 @@ impl EventLoop {
         let peer = connection.session.peer();
         let (frame, _) = self.frames.of(view, peer.version, QoS::AtMostOnce, self.now);
         if !peer.takes(frame.len()) {
-            return self.me().counters.dropped_too_large.increment();
+            return self.drop_too_large(key, &view.topic);
         }
         connection.outbox.push_frame(frame, retain, None, &mut self.pool);
         self.sent(key);
@@ -110,7 +111,7 @@ impl EventLoop {
         let peer = *connection.session.peer();
         let (frame, at) = self.frames.of(view, peer.version, QoS::AtLeastOnce, self.now);
         if !peer.takes(frame.len()) {
-            return self.me().counters.dropped_too_large.increment();
+            return self.drop_too_large(key, &view.topic);
         }
         let (due, bytes) = (Due { message: Arc::clone(message), retain }, message.bytes_len());
         let delivery = if connection.outbox.is_full() {
@@ -216,10 +217,11 @@ impl EventLoop {
     pub(super) fn may_receive(&mut self, key: Key, topic: &str) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let may = connection.client.may_receive(&self.shared.registry, topic, self.now_s);
-        if !may {
+        if let Err(news) = &may {
             self.me().counters.receives_withheld.increment();
+            self.observe_withheld(key, news.as_ref());
         }
-        may
+        may.is_ok()
     }
 
     pub(super) fn sent(&mut self, key: Key) {
@@ -227,11 +229,19 @@ impl EventLoop {
         self.mark_dirty(key);
     }
 
+    /// [MQTT5 3.1.2-25] It is as if it had been sent.
+    fn drop_too_large(&mut self, key: Key, topic: &str) {
+        self.me().counters.dropped_too_large.increment();
+        let reason = "the message is larger than the maximum packet size that the client named";
+        self.remember_at(key, What::NotDelivered { topic: Some(kept(topic)), reason: reason.into() });
+    }
+
     fn tell_slow(&mut self, key: Key, reason: &str) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if !std::mem::replace(&mut connection.told_slow, true) {
             let client_id = &*connection.client.who.client_id;
             tracing::warn!(target: "eyot::delivery", client_id, reason, "the client takes messages too slowly");
+            self.remember_at(key, What::NotDelivered { topic: None, reason: kept(reason) });
         }
     }
 

@@ -4,6 +4,7 @@ use super::EventLoop;
 use super::lifecycle::Farewell;
 use crate::authorize::Denied;
 use crate::connection::READS_PER_TURN_MAX;
+use crate::history::{What, kept};
 use crate::publication::now_ms;
 use crate::router::FILTER_LEVELS_MAX;
 use crate::slots::Key;
@@ -222,23 +223,28 @@ impl EventLoop {
             return Err(ReasonCode::UnspecifiedError);
         };
         let filter = request.filter.as_str();
-        let refused = |reason: &dyn std::fmt::Display, code| {
-            let client_id = &*connection.client.who.client_id;
-            let reason = &*reason.to_string();
-            tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
-            Err(code)
-        };
         if filter.split('/').count() > FILTER_LEVELS_MAX {
-            let reason = format_args!("it has more than {FILTER_LEVELS_MAX} levels");
-            return refused(&reason, ReasonCode::TopicFilterInvalid);
+            let reason = format!("it has more than {FILTER_LEVELS_MAX} levels");
+            self.tell_filter_refused(key, filter, &reason);
+            return Err(ReasonCode::TopicFilterInvalid);
         }
         match connection.session.subscribe(request.filter, request.options) {
             Ok(subscribed) => {
                 self.router.subscribe(filter, key, subscribed.granted);
                 Ok(subscribed)
             }
-            Err(refusal) => refused(&refusal, refusal.reason_code()),
+            Err(refusal) => {
+                self.tell_filter_refused(key, filter, &refusal.to_string());
+                Err(refusal.reason_code())
+            }
         }
+    }
+
+    fn tell_filter_refused(&mut self, key: Key, filter: &str, reason: &str) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let client_id = &*connection.client.who.client_id;
+        tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
+        self.remember_at(key, What::SubscriptionRefused { filter: kept(filter), reason: kept(reason) });
     }
 
     fn receive_unsubscribe(&mut self, key: Key, unsubscribe: &Unsubscribe<'_>) {

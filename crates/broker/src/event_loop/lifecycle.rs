@@ -2,7 +2,7 @@
 
 use super::EventLoop;
 use super::backlog::Unowned;
-use crate::authorize::{self, Denied};
+use crate::authorize::{self, Denied, NotPermitted};
 use crate::connection::Connection;
 use crate::handshake::{Arrival, Refusal, Stage};
 use crate::lifecycle_events::{self, Event};
@@ -154,17 +154,23 @@ impl EventLoop {
     pub(super) fn arrive(&mut self, arrival: Arrival) {
         let Arrival { transport, session, accepted, client, input, seat } = arrival;
         // Between the decision and here the registry may have changed, and its news have passed this loop already.
-        if let Err(reason) = authorize::permit_again(&self.shared, &client, &accepted, session.will()) {
+        if let Err(NotPermitted { reason, cause }) =
+            authorize::permit_again(&self.shared, &client, &accepted, session.will())
+        {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
             let (at, unauthorized) = (Stage::Connect, Some(Arc::clone(who)));
-            log_refusal(who.peer, &Refusal { client_id, certificate_id, reason, at, unauthorized });
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized };
+            log_refusal(who.peer, &refusal);
+            self.observe_refused(who, &refusal);
             let failed = lifecycle_events::connect_failed(who, now_ms());
             self.publish_event(failed);
             self.me().counters.connects_refused.increment();
             return refuse_late(transport, session.peer());
         }
+        let mut took_over = None;
         if let Some(&earlier) = self.clients.get(&client.who.client_id) {
+            took_over = self.info(earlier).map(|info| info.source);
             // [MQTT311 3.1.4-2] The new connection wins; the old one is gone, its will published, before this is one.
             let detail = format!("another connection came with this client id, from {}", client.who.peer);
             self.end(earlier, Farewell::new(DisconnectReason::DuplicateClientId, detail));
@@ -194,6 +200,7 @@ impl EventLoop {
             target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
             peer = %who.peer, keep_alive_s = accepted.keep_alive_s, note, "connected"
         );
+        self.observe_connected(&who, key, &accepted, took_over);
         self.send_connack(key, &accepted);
         self.publish_event(connected);
         // Clients may send on without waiting for CONNACK. [MQTT311 3.1.4-5]
@@ -258,6 +265,7 @@ impl EventLoop {
                 peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
             );
         }
+        self.observe_disconnected(&who, *reason, detail, connection.session.will());
         // What its publish leaves behind has been promised to nobody, but its message was delivered.
         if let Some(stalled) = connection.stalled.take() {
             let (effects, name) = (stalled.effects, Arc::clone(&who.client_id));
@@ -297,6 +305,7 @@ impl EventLoop {
             connection.client.may_publish_will(&self.shared.registry, &topic, will.retain, self.now_s)
         {
             self.me().counters.denied.increment();
+            self.observe_denied(&who, &denied);
             return denied.log(&who, 0);
         }
         let source = Source {

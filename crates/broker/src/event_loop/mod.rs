@@ -8,7 +8,7 @@
 //! - `publish`: one PUBLISH, from permission to PUBACK.
 //! - `backlog`: what the journal has no room for yet.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
-//! - `lifecycle`: clients come and go; `control`: what the API asks about them.
+//! - `lifecycle`: clients come and go; `control`: what the API asks about them; `observe`: what is written down of it all.
 
 mod backlog;
 mod control;
@@ -16,11 +16,13 @@ mod delivery;
 mod frames;
 mod input;
 mod lifecycle;
+mod observe;
 mod publish;
 
 use crate::broker::WAKER;
 use crate::completion::Ticket;
 use crate::connection::Connection;
+use crate::history::{BOUNDS_LOOP, Record};
 use crate::lifecycle_events::Presences;
 use crate::mailbox::Mail;
 use crate::message::Message;
@@ -36,6 +38,7 @@ use delivery::Receiver;
 use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
+pub(crate) use observe::Tally;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,6 +62,8 @@ pub(crate) struct EventLoop {
     connections: Slots<Connection>,
     clients: HashMap<Arc<str>, Key>,
     presences: Presences,
+    /// What happened to its clients lately.
+    history: Record,
     router: Router,
     timers: Timers,
     /// Clients with something to read.
@@ -82,6 +87,8 @@ pub(crate) struct EventLoop {
     receivers: Vec<Receiver>,
     /// Counts messages, so that a client with overlapping subscriptions is found twice and served once.
     message_number: u64,
+    /// What becomes of the publish of the moment.
+    tally: Tally,
     draining: Option<(Instant, Ticket)>,
     /// The client whose bytes are being worked off.
     current: Option<Key>,
@@ -100,6 +107,7 @@ impl EventLoop {
             connections: Slots::new(),
             clients: HashMap::new(),
             presences: Presences::default(),
+            history: Record::new(BOUNDS_LOOP),
             router,
             timers: Timers::default(),
             ready: VecDeque::new(),
@@ -114,6 +122,7 @@ impl EventLoop {
             frames: Frames::default(),
             receivers: Vec::new(),
             message_number: 0,
+            tally: Tally::default(),
             draining: None,
             current: None,
             now: Instant::now(),
@@ -225,6 +234,10 @@ impl EventLoop {
                 drop(ticket);
             }
             Mail::Ask { client_id, question } => self.answer(&client_id, question),
+            Mail::Survey { survey, ticket } => {
+                self.take_part(&survey);
+                drop(ticket);
+            }
             Mail::Drain { deadline, ticket } => self.draining = Some((deadline, ticket)),
         }
         self.close_marked();

@@ -3,6 +3,7 @@
 use super::EventLoop;
 use super::lifecycle::Farewell;
 use crate::authorize::Denied;
+use crate::history::What;
 use crate::publication::{self, Effects, Incoming, Kept, Source};
 use crate::slots::Key;
 use crate::topics::{self, Topic};
@@ -11,6 +12,9 @@ use mqtt_wire::{Ack, Packet, PacketId, ProtocolVersion, Publish, ReasonCode, Top
 use rules::Consequences;
 use std::sync::Arc;
 use store::{AppendError, Position};
+
+/// The log says which limit it is.
+const NOT_RETAINED: &str = "a limit of retained messages is reached; the message was delivered, and a later subscriber does not get it";
 
 impl EventLoop {
     pub(super) fn receive_publish(&mut self, key: Key, topic: TopicName<'_>, publish: &Publish<'_>) {
@@ -40,9 +44,11 @@ impl EventLoop {
             },
             depth: 0,
         };
+        self.begin_tally();
         let effects = publication::ripple(&incoming, |incoming, consequences| {
             self.route(incoming, Some(key), consequences);
         });
+        self.end_tally(key);
         self.keep(key, effects, publish.packet_id);
     }
 
@@ -60,6 +66,7 @@ impl EventLoop {
         }
         let rules = self.find_receivers(&incoming.topic, from.filter(|_| incoming.depth == 0));
         incoming.run_rules(&rules, consequences);
+        self.tally_routed(incoming.depth, rules.len(), consequences);
         self.deliver_to_receivers(incoming);
         self.forward(incoming);
     }
@@ -81,6 +88,9 @@ impl EventLoop {
             Ok(kept) => kept,
             Err(error) => return self.end(key, Farewell::server_error(&error)),
         };
+        if is_refused {
+            self.remember_at(key, What::NotRetained { reason: NOT_RETAINED.into() });
+        }
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(packet_id) = packet_id else { return };
         let after = (position != Position::NONE).then_some(position.0);
@@ -133,8 +143,10 @@ impl EventLoop {
     pub(super) fn tell_denied(&mut self, key: Key, denied: &Denied) {
         self.me().counters.denied.increment();
         let Some(connection) = self.connections.get_mut(key) else { return };
+        let who = Arc::clone(&connection.client.who);
         if let Some(untold) = connection.denials.add(self.now) {
-            denied.log(&connection.client.who, untold);
+            denied.log(&who, untold);
         }
+        self.observe_denied(&who, denied);
     }
 }
