@@ -17,7 +17,7 @@ use pki::Authority;
 use registry::Registry;
 use rules::Rules;
 use serde_json::json;
-use services::{Retained, Shadows};
+use services::{IotLog, Retained, Shadows};
 use store::Store;
 use tokio::sync::Semaphore;
 
@@ -39,6 +39,8 @@ pub struct Parts {
     pub shadows: Arc<Shadows>,
     /// Messages that are kept for later subscribers.
     pub retained: Arc<Retained>,
+    /// Logs what happens to AWSIotLogsV2.
+    pub iot_log: Arc<IotLog>,
     /// Takes messages, and learns of changes.
     pub broker: Arc<Broker>,
     /// Issues certificates.

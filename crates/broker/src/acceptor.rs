@@ -15,7 +15,7 @@ use crate::seats::Seats;
 use crate::shared::Shared;
 use crate::slots::{Key, Slots};
 use crate::tls::Tls;
-use crate::{BrokerConfig, listener};
+use crate::{BrokerConfig, iot_log, listener};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
@@ -271,5 +271,6 @@ impl Acceptor {
         let is_known = refusal.certificate_id.is_some_and(|id| registry.principal(&id).is_some());
         self.log.refused(peer, refusal, is_known, now);
         self.shared.refusals.note(peer, refusal, is_known);
+        iot_log::refused(&self.shared.iot_log, peer, refusal, is_known);
     }
 }

@@ -4,7 +4,7 @@ use crate::admission::{UNFINISHED_MAX, UNFINISHED_PER_ADDRESS_MAX};
 use mqtt_session::Limits;
 use registry::Registry;
 use rules::Rules;
-use services::Retained;
+use services::{IotLog, Retained};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,8 @@ pub struct Parts {
     pub retained: Arc<Retained>,
     /// The journal that acknowledgements wait for.
     pub store: Store,
+    /// Where what clients do is logged.
+    pub iot_log: Arc<IotLog>,
     /// Our certificates.
     pub identities: Arc<pki::ServerIdentities>,
 }

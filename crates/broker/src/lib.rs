@@ -23,6 +23,7 @@ mod denials;
 mod event_loop;
 mod handshake;
 mod history;
+mod iot_log;
 mod lifecycle_events;
 mod listener;
 mod mailbox;

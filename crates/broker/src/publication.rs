@@ -1,5 +1,6 @@
 //! A message from publisher to rules: what it brings about, and how messages of the API come in.
 
+use crate::iot_log;
 use crate::lifecycle_events::Event;
 use crate::message::Message;
 use crate::shared::Shared;
@@ -304,7 +305,9 @@ pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Pub
     if let Topic::Reserved(reason) = topics::of_publish(publish.topic) {
         return Err(refused(reason.to_owned()));
     }
-    publish_to_all(shared, topic, publish)
+    let published = publish_to_all(shared, topic, publish)?;
+    iot_log::published_over_http(&shared.iot_log, publish);
+    Ok(published)
 }
 
 /// Publishes what the server itself has to say, on the calling thread. Nobody waits for it to be durable.

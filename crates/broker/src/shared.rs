@@ -8,7 +8,7 @@ use crate::message::Message;
 use mqtt_session::Limits;
 use registry::Registry;
 use rules::Rules;
-use services::Retained;
+use services::{IotLog, Retained};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Arc<Rules>,
     pub(crate) retained: Arc<Retained>,
     pub(crate) store: Store,
+    pub(crate) iot_log: Arc<IotLog>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) peers: Vec<Peer>,
     /// Who did not get in.
@@ -61,12 +62,13 @@ impl Peer {
 
 impl Shared {
     pub(crate) fn new(parts: Parts, limits: Limits, peers: Vec<Peer>, congested: Arc<AtomicUsize>) -> Self {
-        let Parts { registry, rules, retained, store, identities: _ } = parts;
+        let Parts { registry, rules, retained, store, iot_log, identities: _ } = parts;
         Self {
             registry,
             rules,
             retained,
             store,
+            iot_log,
             limits: Arc::new(limits),
             peers,
             refusals: Refusals::default(),

@@ -14,7 +14,7 @@ use pki::{Authority, ServerNames};
 use registry::{Identity, Registry};
 use rules::Rules;
 use serde_json::Value;
-use services::{Retained, RetainedLimits, Shadows};
+use services::{IotLog, Retained, RetainedLimits, Shadows};
 use store::{Store, StoreOptions};
 use tokio::sync::oneshot;
 
@@ -44,11 +44,13 @@ impl Server {
         let retained = Arc::new(Retained::load(&store, RetainedLimits::default()).unwrap());
         let names = ServerNames::new(["localhost".to_owned()]).unwrap();
         let authority = Arc::new(Authority::in_memory(&names, SystemTime::now()).unwrap());
+        let iot_log = Arc::new(IotLog::start(&store, Arc::clone(&logs), "000000000000").unwrap());
         let broker = broker::Parts {
             registry: Arc::clone(&registry),
             rules: Arc::clone(&rules),
             retained: Arc::clone(&retained),
             store: store.clone(),
+            iot_log: Arc::clone(&iot_log),
             identities: authority.server_identities(),
         };
         let config = BrokerConfig::new("127.0.0.1:0".parse().unwrap());
@@ -64,6 +66,7 @@ impl Server {
             logs,
             shadows,
             retained,
+            iot_log,
             broker,
             authority,
             store,

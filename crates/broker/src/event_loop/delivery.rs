@@ -99,6 +99,7 @@ impl EventLoop {
             return self.drop_too_large(key, &view.topic);
         }
         connection.outbox.push_frame(frame, retain, None, &mut self.pool);
+        self.log_publish_out(key, &view.topic);
         self.sent(key);
     }
 
@@ -123,9 +124,10 @@ impl EventLoop {
             Delivery::Send(Outgoing { packet_id, .. }) => {
                 let packet_id = packet_id.map(|id| (at, id));
                 connection.outbox.push_frame(frame, retain, packet_id, &mut self.pool);
+                self.log_publish_out(key, &view.topic);
                 self.sent(key);
             }
-            Delivery::Queued => {}
+            Delivery::Queued => self.log_queued(key, &view.topic),
             Delivery::Dropped(reason) => {
                 self.me().counters.dropped_slow.increment();
                 self.tell_slow(key, &reason.to_string());
@@ -206,6 +208,7 @@ impl EventLoop {
                     },
                 );
             if sent {
+                self.log_publish_out(key, &due.message.topic());
                 self.sent(key);
             } else if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);

@@ -192,6 +192,7 @@ impl EventLoop {
             && !granted.is_empty()
         {
             let event = connection.presence.subscribed(&connection.client.who, &granted, now_ms());
+            self.log_subscribed(key, &granted);
             self.publish_event(event);
         }
         for (filter, granted) in replayed {
@@ -244,6 +245,7 @@ impl EventLoop {
         let Some(connection) = self.connections.get(key) else { return };
         let client_id = &*connection.client.who.client_id;
         tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
+        self.log_filter_refused(key, filter, reason);
         self.remember_at(key, What::SubscriptionRefused { filter: kept(filter), reason: kept(reason) });
     }
 

@@ -8,13 +8,14 @@
 //! - `publish`: one PUBLISH, from permission to PUBACK.
 //! - `backlog`: what the journal has no room for yet.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
-//! - `lifecycle`: clients come and go; `control`: what the API asks about them; `observe`: what is written down of it all.
+//! - `lifecycle`: clients come and go; `control`: what the API asks about them; `observe` and `iot_log`: what is written down of it all.
 
 mod backlog;
 mod control;
 mod delivery;
 mod frames;
 mod input;
+mod iot_log;
 mod lifecycle;
 mod observe;
 mod publish;

@@ -10,6 +10,7 @@ use crate::history::{
     Asking, Audience, ClientReport, ConnectionReport, Happening, LastPublish, NEAR_MISSES_MAX, Near,
     RECEIVERS_MAX, Receiver, SUBSCRIPTIONS_SCANNED_MAX, Subject, Survey, What, kept, near_miss,
 };
+use crate::iot_log;
 use crate::publication::now_ms;
 use crate::router::Found;
 use crate::slots::Key;
@@ -64,6 +65,7 @@ impl EventLoop {
         let version = connection.session.peer().version;
         let note = accepted.note.map(|note| kept(&note.to_string()));
         let keep_alive_s = accepted.keep_alive_s;
+        self.log_connected(who);
         self.remember(who, What::Connected { version, keep_alive_s, took_over, note });
     }
 
@@ -75,12 +77,14 @@ impl EventLoop {
         detail: &str,
         will: Option<&Will>,
     ) {
+        self.log_disconnected(who, reason, detail);
         let will_due = will.filter(|_| reason.publishes_will()).map(|will| kept(&will.topic()));
         self.remember(who, What::Disconnected { reason, detail: kept(detail), will_due });
     }
 
     /// A client was denied something; it may stay connected.
     pub(super) fn observe_denied(&mut self, who: &Who, denied: &Denied) {
+        self.log_denied(who, denied);
         // What a certificate that is not ACTIVE ends is told by the end.
         if let Denied::ByPolicy { action, resource, reason, blame } = denied {
             let (resource, reason, blame) = (kept(resource), kept(reason), blame.clone());
@@ -100,6 +104,7 @@ impl EventLoop {
     pub(super) fn observe_refused(&mut self, who: &Who, refusal: &Refusal) {
         let is_known = refusal.certificate_id.is_some_and(|id| self.shared.registry.principal(&id).is_some());
         self.shared.refusals.note(who.peer, refusal, is_known);
+        iot_log::refused(&self.shared.iot_log, who.peer, refusal, is_known);
     }
 
     /// Writes down what happened to a client.

@@ -30,6 +30,8 @@ impl EventLoop {
         }
         let attached = Attached::of(&publish.properties, &self.shared.limits);
         let who = Arc::clone(&connection.client.who);
+        let trace_id = self.shared.iot_log.trace_id();
+        self.log_publish_in(&who, &topic, trace_id.as_deref());
         let incoming = Incoming {
             topic,
             payload: publish.payload,
@@ -40,7 +42,7 @@ impl EventLoop {
                 client_id: Some(&who.client_id),
                 principal: Some(&who.principal),
                 source_ip: Some(who.peer.ip()),
-                trace_id: None,
+                trace_id: trace_id.as_deref(),
             },
             depth: 0,
         };
