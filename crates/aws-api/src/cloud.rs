@@ -22,7 +22,7 @@ use store::Store;
 use tokio::sync::Semaphore;
 
 use crate::guard::{self, Hosts};
-use crate::metrics::Requests;
+use crate::metrics::{Exposition, MetricsWriter, Requests};
 use crate::ops::{Handler, SERVED};
 use crate::{dispatch, error, explain, route};
 
@@ -53,8 +53,8 @@ pub struct Parts {
     pub endpoint: String,
     /// Under which names the API is reached.
     pub hosts: Hosts,
-    /// More metrics in Prometheus's text format, for `/_eyot/metrics`.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Writes more metrics for `/_eyot/metrics`, given what waits in the broker.
+    pub metrics: MetricsWriter,
 }
 
 /// The AWS APIs of one server.
@@ -125,9 +125,11 @@ async fn health(State(cloud): State<Arc<Cloud>>) -> Response<Body> {
 }
 
 async fn metrics(State(cloud): State<Arc<Cloud>>) -> Response<Body> {
-    let mut text = cloud.requests.prometheus();
-    text.push_str(&(cloud.parts.metrics)());
+    let load = cloud.parts.broker.load().await.load;
+    let mut page = Exposition::default();
+    cloud.requests.write(&mut page);
+    (cloud.parts.metrics)(&mut page, &load);
     // [Prometheus exposition formats] version 0.0.4
-    crate::reply::Reply::bytes(200, "text/plain; version=0.0.4", text)
+    crate::reply::Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8", page.into_text())
         .into_response(&dispatch::new_request_id())
 }

@@ -166,11 +166,13 @@ impl Acceptor {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Some(seat) = self.seats.take() else {
             self.counters.refused_full.increment();
+            self.shared.acceptor_tallies.refuse(&Cause::Full);
             self.shared.refusals.turned_away(peer, Cause::Full);
             return self.log.full(peer);
         };
         let Ok(ticket) = self.admission.enter(peer.ip(), now) else {
             self.counters.refused_busy.increment();
+            self.shared.acceptor_tallies.refuse(&Cause::Busy);
             self.shared.refusals.turned_away(peer, Cause::Busy);
             return self.log.busy(peer);
         };
@@ -270,7 +272,7 @@ impl Acceptor {
         let registry = &self.shared.registry;
         let is_known = refusal.certificate_id.is_some_and(|id| registry.principal(&id).is_some());
         self.log.refused(peer, refusal, is_known, now);
-        self.shared.refusals.note(peer, refusal, is_known);
+        self.shared.refusals.note(peer, refusal, is_known, &self.shared.acceptor_tallies);
         iot_log::refused(&self.shared.iot_log, peer, refusal, is_known);
     }
 }

@@ -9,6 +9,7 @@ use crate::history::{By, ClientReport, Happening, Survey, Surveyed};
 use crate::mailbox::{Mail, Mailbox};
 use crate::publication::{Publish, PublishError, Published};
 use crate::shared::{Peer, Shared};
+use crate::tallies::{self, Tally};
 use crate::tls::{Identities, Tls};
 use crate::{BrokerConfig, Parts, StartError, listener};
 use mio::{Poll, Token, Waker};
@@ -156,6 +157,11 @@ impl Broker {
         self.survey(Survey::audience(topic))
     }
 
+    /// What waits for clients. Every loop looks through its clients for this: for a look now and then.
+    pub fn load(&self) -> Surveyed {
+        self.survey(Survey::load())
+    }
+
     fn survey(&self, survey: Survey) -> Surveyed {
         let survey = Arc::new(survey);
         let settled = self.tell_all(|ticket| Mail::Survey { survey: Arc::clone(&survey), ticket });
@@ -205,6 +211,12 @@ impl Broker {
             sum.add(&peer.counters);
         }
         sum
+    }
+
+    /// Everything counted since the start that metrics tell apart by labels.
+    pub fn tallies(&self) -> Vec<Tally> {
+        let loops = self.shared.peers.iter().map(|peer| &peer.tallies);
+        tallies::sum(loops.chain([&self.shared.acceptor_tallies]))
     }
 
     /// Ends in order: no new connections; what was received is made durable and acknowledged, what waits for

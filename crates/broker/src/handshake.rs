@@ -256,6 +256,7 @@ impl Unfinished {
         let _ = self.tls.writer().write_all(&answer[..bytes]);
     }
 
+    #[expect(clippy::result_large_err, reason = "moved once, when a connection is refused")]
     fn decide(
         &self,
         shared: &Shared,

@@ -35,6 +35,7 @@ mod router;
 mod seats;
 mod shared;
 mod slots;
+mod tallies;
 mod timers;
 mod tls;
 mod topics;
@@ -48,6 +49,7 @@ pub use control::{Asked, ClientState, ConnectionInfo, DirectMessage, Sent};
 pub use counters::Counters;
 pub use history::{
     Audience, Blame, BlameKind, By, Cause, ClientReport, ConnectionReport, Findings, Happening, LastPublish,
-    Near, NearMiss, Receiver, Surveyed, What, near_miss,
+    Load, Near, NearMiss, Receiver, Surveyed, What, near_miss,
 };
 pub use publication::{Publish, PublishError, Published, Source};
+pub use tallies::Tally;

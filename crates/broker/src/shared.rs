@@ -5,6 +5,7 @@ use crate::counters::ThreadCounters;
 use crate::history::Refusals;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
+use crate::tallies::ThreadTallies;
 use mqtt_session::Limits;
 use registry::Registry;
 use rules::Rules;
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) iot_log: Arc<IotLog>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) peers: Vec<Peer>,
+    /// What the accepting thread counts.
+    pub(crate) acceptor_tallies: ThreadTallies,
     /// Who did not get in.
     pub(crate) refusals: Refusals,
     /// Mailboxes that are more than half full.
@@ -35,13 +38,19 @@ pub(crate) struct Shared {
 pub(crate) struct Peer {
     pub(crate) mailbox: Mailbox,
     pub(crate) counters: ThreadCounters,
+    pub(crate) tallies: ThreadTallies,
     /// Filters that its clients subscribe to. At 0 nobody sends it messages.
     pub(crate) subscriptions: AtomicUsize,
 }
 
 impl Peer {
     pub(crate) fn new(mailbox: Mailbox) -> Self {
-        Self { mailbox, counters: ThreadCounters::default(), subscriptions: AtomicUsize::new(0) }
+        Self {
+            mailbox,
+            counters: ThreadCounters::default(),
+            tallies: ThreadTallies::default(),
+            subscriptions: AtomicUsize::new(0),
+        }
     }
 
     /// Sends messages for this loop's subscribers, if it has any.
@@ -71,6 +80,7 @@ impl Shared {
             iot_log,
             limits: Arc::new(limits),
             peers,
+            acceptor_tallies: ThreadTallies::default(),
             refusals: Refusals::default(),
             congested,
             stop_accepting: AtomicBool::new(false),

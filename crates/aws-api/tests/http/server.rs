@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_api::sigv4::{Credentials, Message, Payload, sign};
-use aws_api::{Api, Hosts, Parts, serve};
+use aws_api::{Api, Hosts, MetricKind, Parts, serve};
 use broker::{Broker, BrokerConfig};
 use logs::Logs;
 use mqtt_session::Limits;
@@ -73,7 +73,7 @@ impl Server {
             limits: Limits::aws(),
             endpoint: "localhost".to_owned(),
             hosts: Hosts::new(address, []),
-            metrics: Arc::new(|| "eyot_more 1\n".to_owned()),
+            metrics: Arc::new(|page, _| page.single("eyot_more", MetricKind::Gauge, "More.", 1)),
         });
         let own = axum::Router::new().route("/_eyot/own", axum::routing::get(|| async { "own" }));
         let (end, ended) = oneshot::channel();

@@ -98,7 +98,7 @@ impl EventLoop {
             Some(packet_id) => connection.unconfirmed.push(Unconfirmed { packet_id, reply }),
             None => reply.give(Sent::Done),
         }
-        self.log_publish_out(key, &topic);
+        self.observe_sent(key, &topic, qos);
         self.sent(key);
     }
 

@@ -99,7 +99,7 @@ impl EventLoop {
             return self.drop_too_large(key, &view.topic);
         }
         connection.outbox.push_frame(frame, retain, None, &mut self.pool);
-        self.log_publish_out(key, &view.topic);
+        self.observe_sent(key, &view.topic, QoS::AtMostOnce);
         self.sent(key);
     }
 
@@ -124,7 +124,7 @@ impl EventLoop {
             Delivery::Send(Outgoing { packet_id, .. }) => {
                 let packet_id = packet_id.map(|id| (at, id));
                 connection.outbox.push_frame(frame, retain, packet_id, &mut self.pool);
-                self.log_publish_out(key, &view.topic);
+                self.observe_sent(key, &view.topic, QoS::AtLeastOnce);
                 self.sent(key);
             }
             Delivery::Queued => self.log_queued(key, &view.topic),
@@ -208,7 +208,8 @@ impl EventLoop {
                     },
                 );
             if sent {
-                self.log_publish_out(key, &due.message.topic());
+                let qos = if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+                self.observe_sent(key, &due.message.topic(), qos);
                 self.sent(key);
             } else if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
@@ -228,7 +229,6 @@ impl EventLoop {
     }
 
     pub(super) fn sent(&mut self, key: Key) {
-        self.me().counters.publishes_out.increment();
         self.mark_dirty(key);
     }
 

@@ -67,10 +67,14 @@ impl EventLoop {
                 return;
             }
             match connection.transport.read(buffer) {
-                Ok(Read::Some(count)) => self.take_bytes(key, &buffer[..count]),
+                Ok(Read::Some(count)) => {
+                    self.me().counters.received_bytes.add(count as u64);
+                    self.take_bytes(key, &buffer[..count]);
+                }
                 Ok(Read::Last(0)) => return,
                 Ok(Read::Last(count)) => {
                     let reads_to_end = connection.reads_to_end;
+                    self.me().counters.received_bytes.add(count as u64);
                     self.take_bytes(key, &buffer[..count]);
                     if !reads_to_end && self.may_read(key) {
                         return;
@@ -161,7 +165,10 @@ impl EventLoop {
                         self.tell_denied(key, &denied);
                         codes.push(ReasonCode::NotAuthorized);
                     }
-                    _ => return self.deny(key, denied),
+                    _ => {
+                        self.count_subscribes(&[ReasonCode::NotAuthorized]);
+                        return self.deny(key, denied);
+                    }
                 },
                 Err(NotPermitted::Reserved(detail)) => {
                     return self.end(key, Farewell::forbidden(detail, ReasonCode::TopicFilterInvalid));
@@ -183,6 +190,7 @@ impl EventLoop {
             }
         }
         self.tell_subscriptions();
+        self.count_subscribes(&codes);
         let (packet_id, codes) = (subscribe.packet_id, ReasonCodes::from_slice(&codes));
         self.send(key, &Packet::SubAck(SubAck { packet_id, properties: Properties::NONE, codes }));
         let granted =
@@ -260,6 +268,7 @@ impl EventLoop {
         let ended: Vec<&str> = unsubscribe.filters.iter().map(|filter| filter.as_str()).collect();
         let Some(connection) = self.connections.get(key) else { return };
         let event = connection.presence.unsubscribed(&connection.client.who, &ended, now_ms());
+        self.me().tallies.unsubscribe(ended.len());
         // [AWS mqtt5-reason-codes] AWS does not say when there was nothing to end.
         let codes = vec![ReasonCode::Success; unsubscribe.filters.len()];
         let (packet_id, codes) = (unsubscribe.packet_id, ReasonCodes::from_slice(&codes));

@@ -294,6 +294,7 @@ impl EventLoop {
         }
         self.post_outgoing();
         self.me().counters.connections.set(self.connections.len());
+        self.me().counters.sent_bytes.set(self.pool.sent_bytes);
         self.me().counters.subscriptions.set(self.router.subscriptions());
     }
 

@@ -7,14 +7,16 @@ use super::EventLoop;
 use crate::authorize::{Denied, Who};
 use crate::handshake::Refusal;
 use crate::history::{
-    Asking, Audience, ClientReport, ConnectionReport, Happening, LastPublish, NEAR_MISSES_MAX, Near,
+    Asking, Audience, ClientReport, ConnectionReport, Happening, LastPublish, Load, NEAR_MISSES_MAX, Near,
     RECEIVERS_MAX, Receiver, SUBSCRIPTIONS_SCANNED_MAX, Subject, Survey, What, kept, near_miss,
 };
 use crate::iot_log;
 use crate::publication::now_ms;
 use crate::router::Found;
 use crate::slots::Key;
+use crate::tallies::{PublishOutcome, SubscribeOutcome};
 use mqtt_session::{Accepted, DisconnectReason, Will};
+use mqtt_wire::{QoS, ReasonCode};
 use rules::Consequences;
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -31,6 +33,32 @@ pub(crate) struct Tally {
 }
 
 impl EventLoop {
+    /// A client has published, and this became of it.
+    pub(super) fn count_publish_in(&self, key: Key, qos: QoS, outcome: PublishOutcome) {
+        if let Some(connection) = self.connections.get(key) {
+            self.me().tallies.publish_in(connection.session.peer().version, qos, outcome);
+        }
+    }
+
+    /// A message is on its way to a client.
+    pub(super) fn observe_sent(&self, key: Key, topic: &str, qos: QoS) {
+        if let Some(connection) = self.connections.get(key) {
+            self.me().tallies.publish_out(connection.session.peer().version, qos);
+        }
+        self.log_publish_out(key, topic);
+    }
+
+    /// A SUBSCRIBE was answered.
+    pub(super) fn count_subscribes(&self, codes: &[ReasonCode]) {
+        for code in codes {
+            self.me().tallies.subscribe(match code {
+                code if code.granted_qos().is_some() => SubscribeOutcome::Granted,
+                ReasonCode::NotAuthorized => SubscribeOutcome::Denied,
+                _ => SubscribeOutcome::Refused,
+            });
+        }
+    }
+
     /// A publish begins that a client is permitted.
     pub(super) fn begin_tally(&mut self) {
         self.tally = Tally::default();
@@ -77,6 +105,7 @@ impl EventLoop {
         detail: &str,
         will: Option<&Will>,
     ) {
+        self.me().tallies.disconnect(reason);
         self.log_disconnected(who, reason, detail);
         let will_due = will.filter(|_| reason.publishes_will()).map(|will| kept(&will.topic()));
         self.remember(who, What::Disconnected { reason, detail: kept(detail), will_due });
@@ -103,7 +132,7 @@ impl EventLoop {
     /// A client that was let in is refused by its loop.
     pub(super) fn observe_refused(&mut self, who: &Who, refusal: &Refusal) {
         let is_known = refusal.certificate_id.is_some_and(|id| self.shared.registry.principal(&id).is_some());
-        self.shared.refusals.note(who.peer, refusal, is_known);
+        self.shared.refusals.note(who.peer, refusal, is_known, &self.me().tallies);
         iot_log::refused(&self.shared.iot_log, who.peer, refusal, is_known);
     }
 
@@ -163,7 +192,17 @@ impl EventLoop {
                 survey.add(found, Audience::default());
             }
             Asking::Audience(topic) => survey.add(Vec::new(), self.audience(topic)),
+            Asking::Load => survey.add_load(self.load()),
         }
+    }
+
+    fn load(&self) -> Load {
+        self.connections.iter().fold(Load::default(), |load, (_, connection)| Load {
+            inflight: load.inflight + connection.session.inflight_len() as u64,
+            queued: load.queued + connection.session.pending_len() as u64,
+            outbox_bytes: load.outbox_bytes + connection.outbox.len() as u64,
+            blocked: load.blocked + u64::from(connection.is_blocked()),
+        })
     }
 
     fn audience(&self, topic: &str) -> Audience {

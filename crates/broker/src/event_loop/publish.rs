@@ -6,6 +6,7 @@ use crate::authorize::Denied;
 use crate::history::What;
 use crate::publication::{self, Effects, Incoming, Kept, Source};
 use crate::slots::Key;
+use crate::tallies::PublishOutcome;
 use crate::topics::{self, Topic};
 use mqtt_session::Attached;
 use mqtt_wire::{Ack, Packet, PacketId, ProtocolVersion, Publish, ReasonCode, TopicName};
@@ -19,13 +20,14 @@ const NOT_RETAINED: &str = "a limit of retained messages is reached; the message
 impl EventLoop {
     pub(super) fn receive_publish(&mut self, key: Key, topic: TopicName<'_>, publish: &Publish<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        self.shared.peers[self.index].counters.publishes_in.increment();
         if let Topic::Reserved(reason) = topics::of_publish(&topic) {
+            self.count_publish_in(key, publish.qos, PublishOutcome::Reserved);
             let detail = format!("PUBLISH to `{topic}`: {reason}");
             return self.end(key, Farewell::forbidden(detail, ReasonCode::TopicNameInvalid));
         }
         let permit = connection.client.may_publish(&self.shared.registry, &topic, publish.retain, self.now_s);
         if let Err(denied) = permit {
+            self.count_publish_in(key, publish.qos, PublishOutcome::Denied);
             return self.deny_publish(key, denied, publish.packet_id);
         }
         let attached = Attached::of(&publish.properties, &self.shared.limits);
@@ -46,6 +48,7 @@ impl EventLoop {
             },
             depth: 0,
         };
+        self.count_publish_in(key, publish.qos, PublishOutcome::Accepted);
         self.begin_tally();
         let effects = publication::ripple(&incoming, |incoming, consequences| {
             self.route(incoming, Some(key), consequences);

@@ -16,7 +16,7 @@ pub use blame::{Blame, BlameKind};
 pub use near::{NearMiss, near_miss};
 pub(crate) use record::{BOUNDS_LOOP, Record, Subject};
 pub(crate) use refusals::Refusals;
-pub use report::{Audience, By, ClientReport, ConnectionReport, Findings, LastPublish, Near, Receiver};
+pub use report::{Audience, By, ClientReport, ConnectionReport, Findings, LastPublish, Load, Near, Receiver};
 pub(crate) use report::{NEAR_MISSES_MAX, RECEIVERS_MAX, SUBSCRIPTIONS_SCANNED_MAX};
 pub use survey::Surveyed;
 pub(crate) use survey::{Asking, Survey};

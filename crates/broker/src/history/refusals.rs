@@ -4,6 +4,7 @@ use super::record::{BOUNDS_KNOWN, BOUNDS_STRANGERS};
 use super::{By, Cause, Happening, Record, Subject, What, kept};
 use crate::handshake::Refusal;
 use crate::publication::now_ms;
+use crate::tallies::ThreadTallies;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,16 +30,17 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// A connection was refused. `is_known`: its certificate is registered.
-    pub(crate) fn note(&self, peer: SocketAddr, refusal: &Refusal, is_known: bool) {
-        if refusal.cause == Cause::Silent {
-            // A health check; not even the log mentions it.
-            return;
-        }
+    /// A connection was refused; the thread that did counts it. `is_known`: its certificate is registered.
+    pub(crate) fn note(&self, peer: SocketAddr, refusal: &Refusal, is_known: bool, tallies: &ThreadTallies) {
         let cause = match &refusal.cause {
             Cause::NotActive if !is_known => Cause::NotRegistered,
             other => other.clone(),
         };
+        tallies.refuse(&cause);
+        if cause == Cause::Silent {
+            // A health check; not even the log mentions it.
+            return;
+        }
         let subject = match (&refusal.client_id, refusal.certificate_id) {
             (Some(client_id), _) => Subject::Client(kept(client_id).into()),
             (None, Some(certificate_id)) => Subject::Certificate(certificate_id),

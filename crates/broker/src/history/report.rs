@@ -127,6 +127,19 @@ pub struct Near {
     pub miss: NearMiss,
 }
 
+/// What waits for clients, all together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// QoS 1 messages that were sent and not acknowledged.
+    pub inflight: u64,
+    /// Messages that wait in sessions for a place among those.
+    pub queued: u64,
+    /// Bytes that wait for sockets.
+    pub outbox_bytes: u64,
+    /// Clients whose socket takes no more.
+    pub blocked: u64,
+}
+
 /// What all threads found.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
@@ -134,4 +147,6 @@ pub struct Findings {
     pub happenings: Vec<Happening>,
     /// For a topic.
     pub audience: Audience,
+    /// What waits.
+    pub load: Load,
 }

@@ -1,6 +1,6 @@
 //! A question to every event loop.
 
-use super::{Audience, By, Findings, Happening};
+use super::{Audience, By, Findings, Happening, Load};
 use crate::completion::Settled;
 use std::future::Future;
 use std::pin::Pin;
@@ -24,6 +24,8 @@ pub(crate) enum Asking {
     Happenings(By),
     /// Who gets messages of this topic.
     Audience(Box<str>),
+    /// What waits for clients.
+    Load,
 }
 
 impl Survey {
@@ -35,6 +37,19 @@ impl Survey {
 
     pub(crate) fn audience(topic: &str) -> Self {
         Self { asking: Asking::Audience(topic.into()), findings: Mutex::default() }
+    }
+
+    pub(crate) fn load() -> Self {
+        Self { asking: Asking::Load, findings: Mutex::default() }
+    }
+
+    pub(crate) fn add_load(&self, load: Load) {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = &mut findings.load;
+        all.inflight += load.inflight;
+        all.queued += load.queued;
+        all.outbox_bytes += load.outbox_bytes;
+        all.blocked += load.blocked;
     }
 
     /// Adds what a loop found.

@@ -17,8 +17,9 @@ use store::{OpenError, Store, StoreOptions};
 use crate::config::Settings;
 use crate::failure::{Context as _, Failure, Outcome};
 
+use super::Names;
 use super::home::Home;
-use super::{Names, metrics};
+use super::metrics::Measured;
 
 /// Handles to everything that keeps state.
 pub(super) struct Parts {
@@ -110,7 +111,17 @@ impl Parts {
             limits,
             endpoint: names.endpoint.clone(),
             hosts: Hosts::new(bound, advertised),
-            metrics: metrics::of(Arc::clone(broker)),
+            metrics: self.measured(broker).writer(),
+        }
+    }
+
+    fn measured(&self, broker: &Arc<Broker>) -> Measured {
+        Measured {
+            broker: Arc::clone(broker),
+            rules: Arc::clone(&self.rules),
+            retained: Arc::clone(&self.retained),
+            iot_log: Arc::clone(&self.iot_log),
+            store: self.store.clone(),
         }
     }
 
