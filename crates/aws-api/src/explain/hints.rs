@@ -119,7 +119,7 @@ impl Whose<'_> {
                 return hints;
             }
         }
-        if !matches!(blame.kind, BlameKind::NoPolicy) {
+        if !matches!(blame.kind, BlameKind::NoPolicy | BlameKind::Variable) {
             hints.push(format!(
                 "a new version is in force at once: `aws iot create-policy-version --policy-name {policy} --set-as-default \
                  --policy-document file://policy.json`"

@@ -19,6 +19,8 @@ pub(super) fn time(ms: i64) -> String {
 /// One sentence about how it stands.
 pub(super) fn summary(connection: Option<&ConnectionReport>, happenings: &[Happening]) -> String {
     let last = happenings.last();
+    // A certificate or an address may have several clients.
+    let is_one = happenings.iter().all(|other| other.client_id == happenings[0].client_id);
     if let Some(ConnectionReport { info, .. }) = connection {
         let trouble = last.filter(|last| last.what.is_trouble() && last.until_ms >= info.since_ms);
         let begin = format!("connected since {} from {}", time(info.since_ms), info.source);
@@ -33,7 +35,12 @@ pub(super) fn summary(connection: Option<&ConnectionReport>, happenings: &[Happe
         None => {
             "nothing is known: no connection since the server started, or it was forgotten since".to_owned()
         }
-        Some(last) => format!("not connected; at {}: {}", time(last.until_ms), sentence(&last.what)),
+        Some(last) => format!(
+            "{}at {}: {}",
+            if is_one { "not connected; " } else { "last, " },
+            time(last.until_ms),
+            sentence(&last.what)
+        ),
     }
 }
 

@@ -41,8 +41,15 @@ impl NearMiss {
     }
 }
 
-/// How a filter misses a topic, if it does so by little.
+/// How a filter misses a topic, if it does so by little. What differs in case and otherwise, too, is told as [`NearMiss::Case`].
 pub fn near_miss(topic: &str, filter: &str, rules: MatchRules) -> Option<NearMiss> {
+    exact_near_miss(topic, filter, rules).or_else(|| {
+        let (topic, filter) = (topic.to_lowercase(), filter.to_lowercase());
+        exact_near_miss(&topic, &filter, rules).map(|_| NearMiss::Case)
+    })
+}
+
+fn exact_near_miss(topic: &str, filter: &str, rules: MatchRules) -> Option<NearMiss> {
     let matches = |filter: &str, topic: &str| filter_matches(filter, topic, rules);
     // Reserved topics are not what somebody meant who subscribed to `#`.
     if matches(filter, topic) || topic.starts_with('$') != filter.starts_with('$') {
@@ -79,6 +86,7 @@ mod tests {
         assert_eq!(near("a/b/", "a/b"), Some(NearMiss::TrailingSlash));
         assert_eq!(near("a", "a/#"), Some(NearMiss::Parent));
         assert_eq!(near("a/b/c", "a/+"), Some(NearMiss::Deeper));
+        assert_eq!(near("/a/b", "A/B"), Some(NearMiss::Case), "and the slash");
         assert_eq!(near("a/b", "a/#"), None, "it matches");
         assert_eq!(near("a/b", "c/d"), None);
         assert_eq!(near("$aws/x", "#"), None);

@@ -12,8 +12,9 @@ pub(crate) const RECEIVERS_MAX: usize = 100;
 /// Near misses that are named, per event loop.
 pub(crate) const NEAR_MISSES_MAX: usize = 20;
 
-/// Subscriptions that one event loop looks through for near misses. At a microsecond each its clients wait 20 ms at worst.
-pub(crate) const SUBSCRIPTIONS_SCANNED_MAX: usize = 20_000;
+/// Subscriptions that one event loop looks through for near misses. At two microseconds each its clients wait 20 ms at
+/// worst.
+pub(crate) const SUBSCRIPTIONS_SCANNED_MAX: usize = 10_000;
 
 /// What a client's event loop knows about it.
 #[derive(Debug, Clone, Default)]

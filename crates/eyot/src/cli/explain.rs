@@ -93,11 +93,11 @@ fn show(answer: &Value, paint: Paint) -> Outcome {
     }
     show_connection(&answer["connection"], paint)?;
     list(answer, "certificates").iter().try_for_each(|certificate| show_certificate(certificate, paint))?;
-    show_happenings(list(answer, "happenings"), paint)?;
+    show_happenings(list(answer, "happenings"), answer["subject"]["clientId"].is_null(), paint)?;
     let anonymous = list(answer, "anonymous");
     if !anonymous.is_empty() {
         say!("\n{}", paint.bold("connections that never said who they are, perhaps its:"))?;
-        show_happenings(anonymous, paint)?;
+        show_happenings(anonymous, false, paint)?;
     }
     let similar: Vec<_> =
         list(answer, "similar").iter().filter_map(Value::as_str).map(printable_line).collect();
@@ -148,7 +148,8 @@ fn show_certificate(certificate: &Value, paint: Paint) -> Outcome {
     }
 }
 
-fn show_happenings(happenings: &[Value], paint: Paint) -> Outcome {
+/// `names_clients`: they may be of several.
+fn show_happenings(happenings: &[Value], names_clients: bool, paint: Paint) -> Outcome {
     let older = happenings.len().saturating_sub(SHOWN_MAX);
     if older > 0 {
         say!("  {}", paint.dim(&format!("… {older} older ones, see --json")))?;
@@ -156,7 +157,7 @@ fn show_happenings(happenings: &[Value], paint: Paint) -> Outcome {
     // A hint that was given is not repeated.
     let mut given: Vec<&str> = Vec::new();
     for happening in &happenings[older..] {
-        show_happening(happening, paint)?;
+        show_happening(happening, names_clients, paint)?;
         let hints = list(happening, "hints").iter().filter_map(Value::as_str);
         for hint in hints {
             if !given.contains(&hint) {
@@ -168,7 +169,7 @@ fn show_happenings(happenings: &[Value], paint: Paint) -> Outcome {
     Ok(())
 }
 
-fn show_happening(happening: &Value, paint: Paint) -> Outcome {
+fn show_happening(happening: &Value, names_client: bool, paint: Paint) -> Outcome {
     let at = text(happening, "until");
     let time = at.get(11..19).unwrap_or(&at);
     let is_trouble = happening["isTrouble"] == true;
@@ -179,8 +180,13 @@ fn show_happening(happening: &Value, paint: Paint) -> Outcome {
         1 => String::new(),
         _ => format!(" ({count} times since {})", since.get(11..19).unwrap_or(&since)),
     };
-    let source = format!("from {}:{}", text(happening, "sourceIp"), happening["sourcePort"]);
-    say!("  {} {mark} {}{times} {}", paint.dim(time), text(happening, "sentence"), paint.dim(&source))?;
+    let source = format!("[{}:{}]", text(happening, "sourceIp"), happening["sourcePort"]);
+    let whose = match happening["clientId"].as_str() {
+        Some(client_id) if names_client => format!("client {} ", printable_line(client_id)),
+        _ => String::new(),
+    };
+    let sentence = text(happening, "sentence");
+    say!("  {} {mark} {whose}{sentence}{times} {}", paint.dim(time), paint.dim(&source))?;
     let policy = &happening["policy"];
     if !policy["document"].is_null() {
         let place = format!(
