@@ -41,15 +41,22 @@ pub enum DropReason {
 
 /// QoS 1 messages to the client: those without their PUBACK, and those that wait for the window to open.
 ///
-/// On a connection that stands nothing is sent twice: MQTT 3.1.1 retransmits only after a reconnect
-/// [MQTT311 4.4.0-1], so what is in flight is remembered by its identifier alone.
+/// On a connection that stands nothing is sent twice: MQTT retransmits only after a reconnect [MQTT311 4.4.0-1], so
+/// what is in flight is remembered by its identifier alone, unless the caller wants it back for the next connection.
 #[derive(Debug)]
 pub(crate) struct Deliveries<F> {
     /// In the order of sending, in which well-behaved clients acknowledge [MQTT311 4.6.0-2].
-    inflight: VecDeque<PacketId>,
+    inflight: VecDeque<Inflight<F>>,
     next_id: PacketId,
     pending: VecDeque<Pending<F>>,
     pending_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Inflight<F> {
+    packet_id: PacketId,
+    /// The message, if it is to be sent again when the connection breaks.
+    frame: Option<F>,
 }
 
 #[derive(Debug)]
@@ -80,7 +87,7 @@ impl<F> Deliveries<F> {
         if qos == QoS::AtMostOnce {
             return Delivery::Send(Outgoing { packet_id: None, frame });
         }
-        if self.pending.is_empty() && self.has_room(window) {
+        if self.is_open(window) {
             return Delivery::Send(self.take_off(frame));
         }
         self.hold(frame, bytes, limits)
@@ -107,12 +114,30 @@ impl<F> Deliveries<F> {
         Some(self.take_off(frame))
     }
 
-    /// Whether the identifier was in flight.
-    pub(crate) fn acknowledged(&mut self, packet_id: PacketId) -> bool {
-        match self.inflight.iter().position(|&inflight| inflight == packet_id) {
-            Some(at) => self.inflight.remove(at).is_some(),
-            None => false,
+    /// Keeps a message that was handed out until its PUBACK.
+    pub(crate) fn remember(&mut self, packet_id: PacketId, frame: F) {
+        // Mostly the one that was sent last.
+        let sent = self.inflight.iter_mut().rev().find(|inflight| inflight.packet_id == packet_id);
+        if let Some(inflight) = sent {
+            inflight.frame = Some(frame);
         }
+    }
+
+    /// Frees the identifier's place; `None`: it was not in flight. Gives what was remembered with it.
+    pub(crate) fn acknowledged(&mut self, packet_id: PacketId) -> Option<Option<F>> {
+        let at = self.inflight.iter().position(|inflight| inflight.packet_id == packet_id)?;
+        self.inflight.remove(at).map(|inflight| inflight.frame)
+    }
+
+    /// What the client has not acknowledged, as far as it was remembered, then what waited: in the order of sending.
+    pub(crate) fn into_undelivered(self) -> impl Iterator<Item = F> {
+        let unacknowledged = self.inflight.into_iter().filter_map(|inflight| inflight.frame);
+        unacknowledged.chain(self.pending.into_iter().map(|pending| pending.frame))
+    }
+
+    /// Whether one more may be sent now, before everything that waits.
+    pub(crate) fn is_open(&self, window: usize) -> bool {
+        self.pending.is_empty() && self.has_room(window)
     }
 
     pub(crate) fn inflight_len(&self) -> usize {
@@ -129,12 +154,12 @@ impl<F> Deliveries<F> {
 
     fn take_off(&mut self, frame: F) -> Outgoing<F> {
         // [MQTT311 2.3.1-4] An identifier in use is skipped; the window is smaller than the number of identifiers.
-        while self.inflight.contains(&self.next_id) {
+        while self.inflight.iter().any(|inflight| inflight.packet_id == self.next_id) {
             self.next_id = self.next_id.next();
         }
         let packet_id = self.next_id;
         self.next_id = packet_id.next();
-        self.inflight.push_back(packet_id);
+        self.inflight.push_back(Inflight { packet_id, frame: None });
         Outgoing { packet_id: Some(packet_id), frame }
     }
 }
@@ -169,7 +194,7 @@ mod tests {
         let full = DropReason::QueueFull { messages: 2, bytes: 20 };
         assert_eq!(deliver(&mut deliveries, "e"), Delivery::Dropped(full));
         assert_eq!(deliveries.next(window), None);
-        assert!(deliveries.acknowledged(id(2)));
+        assert_eq!(deliveries.acknowledged(id(2)), Some(None));
         // What waits goes before what comes.
         assert_eq!(deliver(&mut deliveries, "f"), Delivery::Dropped(full));
         assert_eq!(deliveries.next(window), Some(sent(3, "c")));
@@ -204,9 +229,27 @@ mod tests {
         for number in 2..=u16::MAX {
             let next = deliveries.deliver(QoS::AtLeastOnce, "", 1, 2, &limits);
             assert_eq!(next, Delivery::Send(sent(number, "")));
-            assert!(deliveries.acknowledged(id(number)));
+            assert_eq!(deliveries.acknowledged(id(number)), Some(None));
         }
         assert_eq!(deliveries.deliver(QoS::AtLeastOnce, "", 1, 2, &limits), Delivery::Send(sent(2, "")));
-        assert!(!deliveries.acknowledged(id(77)));
+        assert_eq!(deliveries.acknowledged(id(77)), None);
+    }
+
+    /// [MQTT311 4.4.0-1] After a reconnect what was in flight comes before what waited.
+    #[test]
+    fn what_is_remembered_comes_back_in_the_order_of_sending() {
+        let (window, limits) = (3, limits(2));
+        let mut deliveries = Deliveries::new();
+        for frame in ["a", "b", "c", "d"] {
+            if let Delivery::Send(Outgoing { packet_id: Some(packet_id), frame }) =
+                deliveries.deliver(QoS::AtLeastOnce, frame, 1, window, &limits)
+                && frame != "c"
+            {
+                deliveries.remember(packet_id, frame);
+            }
+        }
+        deliveries.remember(id(99), "nobody's");
+        assert_eq!(deliveries.acknowledged(id(1)), Some(Some("a")));
+        assert!(deliveries.into_undelivered().eq(["b", "d"]));
     }
 }

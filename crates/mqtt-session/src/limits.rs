@@ -31,6 +31,8 @@ pub struct Limits {
     pub filters_per_subscribe_max: usize,
     /// Most subscriptions of one connection; those above it are refused in the SUBACK. AWS: 50.
     pub subscriptions_max: usize,
+    /// Longest name of a group that shares a subscription, in characters. AWS: 128.
+    pub share_name_chars_max: usize,
     /// What happens to a SUBSCRIBE that asks for QoS 2.
     pub qos2_subscribe: QoS2Subscribe,
     /// QoS 1 messages of the client whose PUBACK is owed; at this number we stop reading from it. AWS: 100.
@@ -45,6 +47,18 @@ pub struct Limits {
     pub pending_deliveries_max: usize,
     /// The same bound in bytes, because one message may have 128 KiB and another 40 bytes.
     pub pending_bytes_max: usize,
+    /// How long the session of a client of MQTT 3.1.1 with clean session 0 outlives its connection, in seconds.
+    /// AWS: one hour.
+    pub session_expiry_default_s: u32,
+    /// Longest that a client of MQTT 5 may ask for, in seconds; longer ones are lowered to it. AWS: seven days.
+    pub session_expiry_max_s: u32,
+    /// QoS 1 messages that wait for one persistent session, or one group that shares a subscription; those above it
+    /// are dropped and counted.
+    ///
+    /// Ours; AWS names none. It is what a device misses in a day at one message a second.
+    pub queued_messages_max: usize,
+    /// The same bound in bytes.
+    pub queued_bytes_max: usize,
     /// Shortest keep-alive in seconds; shorter ones are raised to it. AWS: 30.
     pub keep_alive_min_s: u16,
     /// Longest keep-alive in seconds; longer ones and 0 are lowered to it. AWS: 1200. `None`: as the client asks,
@@ -104,11 +118,16 @@ impl Limits {
             client_id_bytes_max: 128,
             filters_per_subscribe_max: 8,
             subscriptions_max: 50,
+            share_name_chars_max: 128,
             qos2_subscribe: QoS2Subscribe::Close,
             inflight_inbound_max: 100,
             inflight_outbound_max: 100,
             pending_deliveries_max: 4_500,
             pending_bytes_max: 8 * 1024 * 1024,
+            session_expiry_default_s: 3_600,
+            session_expiry_max_s: 604_800,
+            queued_messages_max: 86_400,
+            queued_bytes_max: 32 * 1024 * 1024,
             keep_alive_min_s: 30,
             keep_alive_max_s: Some(1_200),
             topic_aliases_max: 8,
@@ -130,11 +149,16 @@ impl Limits {
             client_id_bytes_max: 1_024,
             filters_per_subscribe_max: 1_000,
             subscriptions_max: 10_000,
+            share_name_chars_max: 1_024,
             qos2_subscribe: QoS2Subscribe::GrantQoS1,
             inflight_inbound_max: 1_000,
             inflight_outbound_max: 1_000,
             pending_deliveries_max: 100_000,
             pending_bytes_max: 64 * 1024 * 1024,
+            session_expiry_default_s: 604_800,
+            session_expiry_max_s: u32::MAX,
+            queued_messages_max: 1_000_000,
+            queued_bytes_max: 256 * 1024 * 1024,
             keep_alive_min_s: 0,
             keep_alive_max_s: None,
             topic_aliases_max: 1_000,
@@ -154,11 +178,16 @@ impl Limits {
             client_id_bytes_max: TOPIC_BYTES_LIMIT,
             filters_per_subscribe_max: usize::MAX,
             subscriptions_max: usize::MAX,
+            share_name_chars_max: usize::MAX,
             qos2_subscribe: QoS2Subscribe::GrantQoS1,
             inflight_inbound_max: PACKET_IDS,
             inflight_outbound_max: PACKET_IDS,
             pending_deliveries_max: usize::MAX,
             pending_bytes_max: usize::MAX,
+            session_expiry_default_s: 604_800,
+            session_expiry_max_s: u32::MAX,
+            queued_messages_max: usize::MAX,
+            queued_bytes_max: usize::MAX,
             keep_alive_min_s: 0,
             keep_alive_max_s: None,
             topic_aliases_max: u16::MAX,

@@ -1,6 +1,6 @@
 //! The session itself: what each packet leads to.
 
-use crate::accept::{self, Accepted, Note, Refusal};
+use crate::accept::{self, Accepted, Refusal};
 use crate::acknowledge::Acknowledgements;
 use crate::aliases::{Topic, TopicAliases};
 use crate::deliver::{Deliveries, Delivery, Outgoing};
@@ -13,9 +13,10 @@ use crate::topics::check_topic;
 use crate::violation::Violation;
 use crate::will::Will;
 use mqtt_wire::{
-    Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe,
-    SubscriptionOptions, TopicFilter, Unsubscribe,
+    Connect, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscriptionOptions,
+    TopicFilter, Unsubscribe,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +31,7 @@ pub struct Session<F> {
     will: Option<Box<Will>>,
     /// The client left with the wish that it be published all the same.
     wants_will: bool,
-    /// What the CONNECT asked for, in seconds.
+    /// How long the session outlives the connection, in seconds; 0: not at all.
     session_expiry_s: u32,
     peer: Peer,
     aliases: TopicAliases,
@@ -41,7 +42,7 @@ pub struct Session<F> {
 
 /// What a packet asks the caller to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event<'p> {
+pub enum Event<'p, F> {
     /// Check permission and route it. With QoS 1 call [`Session::expect_ack`] exactly once, even when nobody takes
     /// the message.
     Publish {
@@ -56,7 +57,12 @@ pub enum Event<'p> {
     /// end [MQTT311 3.10.4-5].
     Unsubscribe(Unsubscribe<'p>),
     /// The client has taken over a QoS 1 message. Call [`Session::next_delivery`]: there is room for one more.
-    Delivered(PacketId),
+    Delivered {
+        /// Its identifier.
+        packet_id: PacketId,
+        /// The message, if it was [remembered](Session::remember).
+        frame: Option<F>,
+    },
     /// A PUBACK for nothing in flight; harmless, perhaps worth a line in the log.
     StrayAck(PacketId),
     /// Answer with PINGRESP [MQTT311 3.12.4-1].
@@ -81,23 +87,18 @@ impl<F> Session<F> {
             keep_alive: KeepAlive::start(connect.keep_alive_s, limits, now),
             will: connect.will.as_ref().map(|will| Box::new(Will::new(will, limits))),
             wants_will: false,
-            session_expiry_s: connect.properties.session_expiry_interval_s().unwrap_or(0),
+            session_expiry_s: accept::session_expiry_s(connect, limits),
             peer: Peer::of(connect),
             aliases: TopicAliases::default(),
             acknowledgements: Acknowledgements::default(),
             deliveries: Deliveries::new(),
             subscriptions: Subscriptions::default(),
         };
-        // MQTT 3.1.1 has one flag for both ends of a session's life, MQTT 5 has the interval for its end.
-        let wants_persistence = match connect.version {
-            ProtocolVersion::V311 => !connect.clean_start,
-            ProtocolVersion::V5 => session.session_expiry_s > 0,
-        };
         let accepted = Accepted {
             client_id,
             keep_alive_s: session.keep_alive.seconds(),
-            wants_persistence,
-            note: wants_persistence.then_some(Note::NoPersistentSession),
+            clean_start: connect.clean_start,
+            session_expiry_s: session.session_expiry_s,
         };
         Ok((session, accepted))
     }
@@ -106,7 +107,7 @@ impl<F> Session<F> {
     ///
     /// # Errors
     /// The connection must be closed, for [`Violation::disconnect_reason`].
-    pub fn receive<'p>(&mut self, packet: &Packet<'p>, now: Instant) -> Result<Event<'p>, Violation> {
+    pub fn receive<'p>(&mut self, packet: &Packet<'p>, now: Instant) -> Result<Event<'p, F>, Violation> {
         if !self.wants_read() {
             return Err(Violation::ReadPastInflight { inflight: self.acknowledgements.len() });
         }
@@ -114,10 +115,10 @@ impl<F> Session<F> {
         self.keep_alive.heard(now);
         match *packet {
             Packet::Publish(publish) => self.receive_publish(publish),
-            Packet::PubAck(ack) if self.deliveries.acknowledged(ack.packet_id) => {
-                Ok(Event::Delivered(ack.packet_id))
-            }
-            Packet::PubAck(ack) => Ok(Event::StrayAck(ack.packet_id)),
+            Packet::PubAck(ack) => Ok(match self.deliveries.acknowledged(ack.packet_id) {
+                Some(frame) => Event::Delivered { packet_id: ack.packet_id, frame },
+                None => Event::StrayAck(ack.packet_id),
+            }),
             Packet::Subscribe(subscribe) => self.receive_subscribe(subscribe),
             Packet::Unsubscribe(unsubscribe) => {
                 self.check_filters(unsubscribe.filters.len())?;
@@ -176,6 +177,18 @@ impl<F> Session<F> {
         self.deliveries.hold(frame, frame_bytes, &self.limits)
     }
 
+    /// Keeps a message that was just handed out, for [`Event::Delivered`] or [`end`](Self::end) to give it back.
+    ///
+    /// For messages that must reach the client, or somebody else, even if this connection breaks first.
+    pub fn remember(&mut self, packet_id: PacketId, frame: F) {
+        self.deliveries.remember(packet_id, frame);
+    }
+
+    /// Whether a QoS 1 message that [`deliver`](Self::deliver) is given would be sent now.
+    pub fn is_open(&self) -> bool {
+        self.deliveries.is_open(self.window())
+    }
+
     /// The next message that waited, when the window has room for it.
     pub fn next_delivery(&mut self) -> Option<Outgoing<F>> {
         self.deliveries.next(self.window())
@@ -195,6 +208,25 @@ impl<F> Session<F> {
     /// QoS 1 messages that wait for the window.
     pub fn pending_len(&self) -> usize {
         self.deliveries.pending_len()
+    }
+
+    /// Takes over the subscriptions of the client's earlier connection [MQTT311 3.1.2-4], [MQTT5 3.1.2-5].
+    pub fn resume<'f>(&mut self, subscriptions: impl IntoIterator<Item = (&'f str, SubscriptionOptions)>) {
+        self.subscriptions.resume(subscriptions);
+    }
+
+    /// The connection has ended: what of the session goes on to the next one.
+    pub fn end(self) -> Ended<F> {
+        Ended {
+            subscriptions: self.subscriptions.into_map(),
+            undelivered: self.deliveries.into_undelivered().collect(),
+        }
+    }
+
+    /// How long the session outlives the connection, in seconds; 0: not at all. A DISCONNECT can change it
+    /// [MQTT5 3.14.2.2.2].
+    pub fn session_expiry_s(&self) -> u32 {
+        self.session_expiry_s
     }
 
     /// Subscribes to one filter of a SUBSCRIBE that the client may have.
@@ -279,10 +311,13 @@ impl<F> Session<F> {
         self.limits.inflight_outbound().min(self.peer.receive_maximum.into())
     }
 
-    fn receive_disconnect<'p>(&mut self, disconnect: &Disconnect<'_>) -> Result<Event<'p>, Violation> {
-        let asked_s = disconnect.properties.session_expiry_interval_s().unwrap_or(0);
-        if self.session_expiry_s == 0 && asked_s > 0 {
-            return Err(Violation::SessionExpiryRaised);
+    fn receive_disconnect<'p>(&mut self, disconnect: &Disconnect<'_>) -> Result<Event<'p, F>, Violation> {
+        if let Some(asked_s) = disconnect.properties.session_expiry_interval_s() {
+            // [MQTT5 3.14.2-2] What was not to outlive its connection is not kept now.
+            if self.session_expiry_s == 0 && asked_s > 0 {
+                return Err(Violation::SessionExpiryRaised);
+            }
+            self.session_expiry_s = asked_s.min(self.limits.session_expiry_max_s);
         }
         match disconnect.reason {
             // [MQTT311 3.14.4-3] [MQTT5 3.14.4-3] The will is discarded.
@@ -294,7 +329,7 @@ impl<F> Session<F> {
         Ok(Event::Disconnect)
     }
 
-    fn receive_publish<'p>(&mut self, publish: Publish<'p>) -> Result<Event<'p>, Violation> {
+    fn receive_publish<'p>(&mut self, publish: Publish<'p>) -> Result<Event<'p, F>, Violation> {
         if publish.qos == QoS::ExactlyOnce {
             return Err(Violation::QoS2Publish);
         }
@@ -315,7 +350,7 @@ impl<F> Session<F> {
         if filters > filters_max { Err(Violation::TooManyFilters { filters, filters_max }) } else { Ok(()) }
     }
 
-    fn receive_subscribe<'p>(&self, subscribe: Subscribe<'p>) -> Result<Event<'p>, Violation> {
+    fn receive_subscribe<'p>(&self, subscribe: Subscribe<'p>) -> Result<Event<'p, F>, Violation> {
         self.check_filters(subscribe.filters.len())?;
         if subscribe.properties.subscription_ids().next().is_some() {
             return Err(Violation::SubscriptionIdentifier);
@@ -327,6 +362,16 @@ impl<F> Session<F> {
         }
         Ok(Event::Subscribe(subscribe))
     }
+}
+
+/// What is left of a session when its connection has ended.
+#[derive(Debug)]
+pub struct Ended<F> {
+    /// As they were granted.
+    pub subscriptions: BTreeMap<Box<str>, SubscriptionOptions>,
+    /// Messages that were [remembered](Session::remember) and not acknowledged, then those that waited: in the order of
+    /// sending.
+    pub undelivered: Vec<F>,
 }
 
 /// Reasons of a DISCONNECT that only servers have [MQTT5 3.14.2.1].

@@ -250,7 +250,7 @@ impl Model {
                     self.session.unsubscribe(filter);
                 }
             }
-            Ok(Event::Delivered(id)) => {
+            Ok(Event::Delivered { packet_id: id, .. }) => {
                 let at = self.inflight.iter().position(|&inflight| inflight == id);
                 prop_assert!(at.is_some_and(|at| self.inflight.remove(at).is_some()));
             }

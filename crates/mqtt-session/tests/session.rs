@@ -3,7 +3,7 @@
 
 use mqtt_session::{
     BasicIngest, CONNACK_PROPERTIES_BYTES_MAX, ClientId, Delivery, DisconnectReason, DropReason, Event,
-    Limits, Note, Outgoing, Session, Topic, TopicExcess, Violation, basic_ingest,
+    Limits, Outgoing, Session, Topic, TopicExcess, Violation, basic_ingest,
 };
 use mqtt_wire::{
     Ack, Auth, Connect, Disconnect, FilterRequest, Packet, PacketId, PacketKind, Properties,
@@ -33,7 +33,7 @@ impl Client {
         Self::connect(&connect(60), Limits::aws())
     }
 
-    fn receive<'p>(&mut self, packet: Packet<'p>) -> Result<Event<'p>, Violation> {
+    fn receive<'p>(&mut self, packet: Packet<'p>) -> Result<Event<'p, &'static str>, Violation> {
         self.session.receive(&packet, self.now)
     }
 
@@ -93,9 +93,10 @@ fn with_subscribe<T>(filters: usize, qos: QoS, look: impl FnOnce(Packet<'_>) -> 
 fn the_posts_device_lives_on_its_publishes() {
     let now = Instant::now();
     let (session, accepted) = Session::accept(&connect(10_000), &Arc::new(Limits::aws()), now).unwrap();
-    assert_eq!((accepted.client_id, accepted.keep_alive_s, accepted.note), (ClientId::Given, 1_200, None));
+    assert_eq!((accepted.client_id, accepted.keep_alive_s), (ClientId::Given, 1_200));
+    assert!(!accepted.is_persistent());
     let (mut out, mut room) = ([0; 4], [0; CONNACK_PROPERTIES_BYTES_MAX]);
-    let connack = accepted.connack(session.peer(), session.limits(), None, &mut room);
+    let connack = accepted.connack(session.peer(), session.limits(), false, None, &mut room);
     assert_eq!(Packet::ConnAck(connack).encode(V311, &mut out), Ok(4));
     assert_eq!(out, [0x20, 2, 0, 0]);
 
@@ -129,11 +130,68 @@ fn any_packet_keeps_the_connection() {
     assert!(client.pass(1.0).is_some());
 }
 
+/// [AWS mqtt-persistent-sessions]
 #[test]
-fn persistent_sessions_are_accepted_with_a_note() {
+fn how_long_a_session_outlives_its_connection() {
+    let limits = Arc::new(Limits::aws());
+    let expiry_s = |connect: &Connect<'_>| {
+        Session::<()>::accept(connect, &limits, Instant::now()).unwrap().1.session_expiry_s
+    };
+    assert_eq!(expiry_s(&connect(60)), 0);
+    assert_eq!(expiry_s(&Connect { clean_start: false, ..connect(60) }), 3_600);
+    for (asked, granted) in [(None, 0), (Some(0), 0), (Some(9), 9), (Some(u32::MAX), 604_800)] {
+        let asked = asked.map(Property::SessionExpiryIntervalS);
+        // Whether it begins anew says nothing about its end.
+        for clean_start in [true, false] {
+            with_connect5(asked.as_slice(), |connect| {
+                assert_eq!(expiry_s(&Connect { clean_start, ..connect }), granted);
+            });
+        }
+    }
+}
+
+/// [MQTT5 3.14.2.2.2] The client may think otherwise when it leaves.
+#[test]
+fn a_disconnect_changes_how_long_the_session_lasts() {
+    for (asked, lasts_s) in [(None, 100), (Some(0), 0), (Some(7), 7), (Some(u32::MAX), 604_800)] {
+        with_connect5(&[Property::SessionExpiryIntervalS(100)], |connect| {
+            let mut client = Client::connect(&connect, Limits::aws());
+            let mut out = [0; 8];
+            let mut writer = PropertiesWriter::new(&mut out);
+            if let Some(asked) = asked {
+                writer.push(Property::SessionExpiryIntervalS(asked)).unwrap();
+            }
+            let packet = disconnect(ReasonCode::Success, writer.finish());
+            assert_eq!(client.receive(packet), Ok(Event::Disconnect));
+            assert_eq!(client.session.session_expiry_s(), lasts_s);
+        });
+    }
+}
+
+/// [MQTT311 4.4.0-1]
+#[test]
+fn what_a_broken_connection_leaves_goes_on_in_the_next() {
     let persistent = Connect { clean_start: false, ..connect(60) };
-    let accepted = Session::<()>::accept(&persistent, &Arc::new(Limits::aws()), Instant::now()).unwrap().1;
-    assert_eq!(accepted.note, Some(Note::NoPersistentSession));
+    let mut client = Client::connect(&persistent, Limits { inflight_outbound_max: 2, ..Limits::aws() });
+    let filter = TopicFilter::parse("a/+").unwrap();
+    assert!(client.session.subscribe(filter, at_most(QoS::AtLeastOnce)).is_ok());
+    for frame in ["a", "b"] {
+        assert!(client.session.is_open());
+        let sent = client.session.deliver(QoS::AtLeastOnce, frame, 1);
+        let Delivery::Send(Outgoing { packet_id: Some(packet_id), frame }) = sent else { panic!("{sent:?}") };
+        client.session.remember(packet_id, frame);
+    }
+    assert!(!client.session.is_open(), "the window is full");
+    assert_eq!(client.session.deliver(QoS::AtLeastOnce, "c", 1), Delivery::Queued);
+    let delivered = Event::Delivered { packet_id: id(1), frame: Some("a") };
+    assert_eq!(client.receive(Packet::PubAck(Ack::success(id(1)))), Ok(delivered));
+    let ended = client.session.end();
+    assert_eq!(ended.undelivered, ["b", "c"]);
+
+    let mut client = Client::connect(&persistent, Limits::aws());
+    client.session.resume(ended.subscriptions.iter().map(|(filter, options)| (&**filter, *options)));
+    let subscribed = client.session.subscribe(filter, at_most(QoS::AtMostOnce)).unwrap();
+    assert!(subscribed.is_replaced);
 }
 
 #[test]
@@ -188,7 +246,10 @@ fn deliveries_follow_the_clients_pubacks() {
     assert_eq!((client.session.inflight_len(), client.session.pending_len()), (1, 1));
     assert_eq!(client.receive(Packet::PubAck(Ack::success(id(7)))), Ok(Event::StrayAck(id(7))));
     assert_eq!(client.session.next_delivery(), None);
-    assert_eq!(client.receive(Packet::PubAck(Ack::success(id(1)))), Ok(Event::Delivered(id(1))));
+    assert_eq!(
+        client.receive(Packet::PubAck(Ack::success(id(1)))),
+        Ok(Event::Delivered { packet_id: id(1), frame: None })
+    );
     assert_eq!(client.session.next_delivery(), Some(sent(2, "b")));
     assert_eq!(client.session.hold("d", 1), Delivery::Queued);
     // The client may no longer have "b": the next one takes its place in the window.
@@ -310,15 +371,13 @@ fn a_client_of_mqtt_5_is_told_what_it_gets() {
     with_connect5(&[Property::SessionExpiryIntervalS(9)], |connect| {
         let connect = Connect { client_id: "", clean_start: false, ..connect };
         let (session, accepted) = Session::<()>::accept(&connect, &limits, Instant::now()).unwrap();
-        assert_eq!((accepted.client_id, accepted.wants_persistence), (ClientId::Assign, true));
+        assert_eq!((accepted.client_id, accepted.session_expiry_s), (ClientId::Assign, 9));
         let mut room = [0; CONNACK_PROPERTIES_BYTES_MAX];
-        let connack = accepted.connack(session.peer(), &limits, Some("given"), &mut room);
+        let connack = accepted.connack(session.peer(), &limits, true, Some("given"), &mut room);
+        assert!(connack.session_present);
         let offered = connack.properties;
-        assert_eq!(
-            offered.session_expiry_interval_s(),
-            Some(0),
-            "the session does not outlive the connection yet"
-        );
+        assert_eq!(offered.session_expiry_interval_s(), Some(9));
+        assert!(offered.shared_subscription_available());
         assert_eq!(offered.receive_maximum().map(NonZeroU16::get), Some(100));
         assert_eq!((offered.maximum_qos(), offered.retain_available()), (QoS::AtLeastOnce, true));
         assert_eq!(offered.maximum_packet_size().map(std::num::NonZeroU32::get), Some(149_504));
