@@ -168,7 +168,7 @@ impl Client {
         will: Option<&Will>,
     ) -> Result<(), String> {
         let mut attributes = Vec::new();
-        if accepted.wants_persistence {
+        if accepted.is_persistent() {
             attributes.push("PersistentConnect");
         }
         let will_topic = will.map(|will| will.topic());

@@ -229,6 +229,11 @@ impl<F> Session<F> {
         self.session_expiry_s
     }
 
+    /// Has the session end with its connection, whatever the client asked for.
+    pub fn end_with_connection(&mut self) {
+        self.session_expiry_s = 0;
+    }
+
     /// Subscribes to one filter of a SUBSCRIBE that the client may have.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ impl EventLoop {
                     let receiver = &mut receivers[place];
                     receiver.qos = receiver.qos.max(qos);
                     receiver.retain_as_published |= retain_as_published;
-                } else if !connection.is_closing {
+                } else if !connection.is_closing && !connection.is_opening {
                     connection.matched = (*message_number, receivers.len());
                     receivers.push(Receiver { key, qos, retain_as_published });
                 }
@@ -72,7 +72,7 @@ impl EventLoop {
             // [MQTT311 3.8.4-6] The lower of the two.
             if view.qos.min(*qos) == QoS::AtMostOnce {
                 self.deliver_at_most_once(*key, view, retain);
-            } else {
+            } else if !self.is_kept(*key) {
                 // It may have to outlive its packet in the receiver's session.
                 let message = message.get_or_insert_with(|| view.to_message());
                 self.deliver_at_least_once(*key, view, message, retain);
@@ -80,6 +80,11 @@ impl EventLoop {
         }
         self.frames.clear();
         self.receivers = receivers;
+    }
+
+    /// Whether the client's session is kept: then what comes with QoS 1 goes by way of the store, see `sessions`.
+    fn is_kept(&self, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.is_kept)
     }
 
     fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
@@ -112,7 +117,8 @@ impl EventLoop {
         if !peer.takes(frame.len()) {
             return self.me().counters.dropped_too_large.increment();
         }
-        let (due, bytes) = (Due { message: Arc::clone(message), retain }, message.bytes_len());
+        let due = Due::new(Arc::clone(message), QoS::AtLeastOnce, retain);
+        let bytes = message.bytes_len();
         let delivery = if connection.outbox.is_full() {
             connection.session.hold(due, bytes)
         } else {
@@ -156,6 +162,8 @@ impl EventLoop {
             let view = View::of(&message);
             if message.qos == QoS::AtMostOnce {
                 self.deliver_at_most_once(key, &view, true);
+            } else if self.is_kept(key) {
+                self.keep_for(key, message);
             } else {
                 self.deliver_at_least_once(key, &view, &message, true);
             }
@@ -175,40 +183,58 @@ impl EventLoop {
         }
     }
 
-    /// Sends what waited in the session, as far as its window and its socket have room.
+    /// Sends what waited in the session and in the inbox, as far as the window and the socket have room.
     pub(super) fn feed(&mut self, key: Key) {
-        loop {
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            if connection.outbox.is_full() || connection.is_closing {
-                return;
+        while let Some(outgoing) = self.next_outgoing(key) {
+            self.send_due(key, outgoing);
+        }
+    }
+
+    fn next_outgoing(&mut self, key: Key) -> Option<Outgoing<Due>> {
+        let connection = self.connections.get_mut(key)?;
+        if connection.outbox.is_full() || connection.is_closing || connection.is_opening {
+            return None;
+        }
+        let waited = connection.session.next_delivery();
+        if waited.is_some() || !connection.session.is_open() {
+            return waited;
+        }
+        let due = connection.inbox.as_ref()?.take(&self.shared.sessions)?;
+        let (qos, bytes) = (due.qos, due.message.bytes_len());
+        match connection.session.deliver(qos, due, bytes) {
+            Delivery::Send(outgoing) => Some(outgoing),
+            // INVARIANT: the window is open.
+            Delivery::Queued | Delivery::Dropped(_) => None,
+        }
+    }
+
+    fn send_due(&mut self, key: Key, Outgoing { packet_id, frame: due }: Outgoing<Due>) {
+        // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too.
+        let is_wanted = !due.message.is_expired(self.now) && self.may_receive(key, &due.message.topic());
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let peer = *connection.session.peer();
+        let view = View::of(&due.message);
+        let sent = is_wanted
+            && with_packet(&view, peer.version, packet_id, due.retain, self.now, |packet| {
+                let fits = peer.takes(packet.encoded_len(peer.version));
+                if fits {
+                    connection.outbox.push(packet, peer.version, &mut self.pool);
+                }
+                fits
+            });
+        match packet_id {
+            // It goes to the next connection, or to another member of the group, if this one breaks.
+            Some(packet_id) if sent && (connection.is_kept || due.group.is_some()) => {
+                connection.session.remember(packet_id, due);
             }
-            let Some(Outgoing { packet_id, frame: due }) = connection.session.next_delivery() else {
-                return;
-            };
-            let peer = *connection.session.peer();
-            // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too.
-            let is_wanted = !due.message.is_expired(self.now) && self.may_receive(key, &due.message.topic());
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            let sent = is_wanted
-                && with_packet(
-                    &View::of(&due.message),
-                    peer.version,
-                    packet_id,
-                    due.retain,
-                    self.now,
-                    |packet| {
-                        let fits = peer.takes(packet.encoded_len(peer.version));
-                        if fits {
-                            connection.outbox.push(packet, peer.version, &mut self.pool);
-                        }
-                        fits
-                    },
-                );
-            if sent {
-                self.sent(key);
-            } else if let Some(packet_id) = packet_id {
+            Some(packet_id) if !sent => {
                 connection.session.withdraw(packet_id);
+                due.settle(&mut self.settled);
             }
+            _ => due.settle(&mut self.settled),
+        }
+        if sent {
+            self.sent(key);
         }
     }
 

@@ -1,9 +1,12 @@
 //! One PUBLISH of a client: permission, rules and receivers, journal, PUBACK.
 
 use super::EventLoop;
+use super::frames::View;
 use super::lifecycle::Farewell;
 use crate::authorize::Denied;
+use crate::connection::Reply;
 use crate::publication::{self, Effects, Incoming, Kept, Source};
+use crate::sessions::Offer;
 use crate::slots::Key;
 use crate::topics::{self, Topic};
 use mqtt_session::Attached;
@@ -40,10 +43,10 @@ impl EventLoop {
             },
             depth: 0,
         };
-        let effects = publication::ripple(&incoming, |incoming, consequences| {
-            self.route(incoming, Some(key), consequences);
+        let effects = publication::ripple(&incoming, |incoming, consequences, offers| {
+            self.route(incoming, Some(key), consequences, offers);
         });
-        self.keep(key, effects, publish.packet_id);
+        self.keep(key, effects, publish.packet_id.map_or(Reply::Nothing, Reply::PubAck));
     }
 
     /// Runs the rules for a message and hands it to its receivers, here and in the other loops. `from` is the client
@@ -53,6 +56,7 @@ impl EventLoop {
         incoming: &Incoming<'_>,
         from: Option<Key>,
         consequences: &mut Consequences,
+        offers: &mut Vec<Offer>,
     ) {
         if topics::of_publish(&incoming.topic) == Topic::BasicIngest {
             // [AWS iot-basic-ingest] Only the rule sees it.
@@ -62,41 +66,67 @@ impl EventLoop {
         incoming.run_rules(&rules, consequences);
         self.deliver_to_receivers(incoming);
         self.forward(incoming);
+        let message = || View::of_incoming(incoming, self.now).to_message();
+        offers.extend(self.shared.offer(&incoming.topic, incoming.qos, incoming.source.client_id, message));
     }
 
     /// Gives the journal what a publish leaves behind, and owes the client its PUBACK for when that is durable.
     ///
     /// A publish that leaves nothing is acknowledged at once: nobody asked to keep it, so there is nothing that a
     /// crash could lose of it.
-    pub(super) fn keep(&mut self, key: Key, mut effects: Effects, packet_id: Option<PacketId>) {
+    pub(super) fn keep(&mut self, key: Key, mut effects: Effects, reply: Reply) {
         match self.append(&mut effects) {
-            Err(AppendError::Backlog { .. }) => self.stall(key, effects, packet_id),
-            kept => self.kept(key, kept, packet_id),
+            Err(AppendError::Backlog { .. }) => self.stall(key, effects, reply),
+            kept => self.kept(key, kept, reply),
         }
     }
 
     /// The journal has answered.
-    pub(super) fn kept(&mut self, key: Key, kept: Result<Kept, AppendError>, packet_id: Option<PacketId>) {
+    pub(super) fn kept(&mut self, key: Key, kept: Result<Kept, AppendError>, reply: Reply) {
         let Kept { position, is_refused } = match kept {
             Ok(kept) => kept,
             Err(error) => return self.end(key, Farewell::server_error(&error)),
         };
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let Some(packet_id) = packet_id else { return };
-        let after = (position != Position::NONE).then_some(position.0);
-        // [MQTT5 3.4.2.1] A limit of ours. One of MQTT 3.1.1 could only be hung up on, and the message was delivered.
-        let is_told = is_refused && connection.session.peer().version == ProtocolVersion::V5;
-        let reason = if is_told { ReasonCode::QuotaExceeded } else { ReasonCode::Success };
-        connection.session.expect_ack(packet_id, reason, after);
+        match reply {
+            Reply::Nothing => return,
+            Reply::PubAck(packet_id) => {
+                let after = (position != Position::NONE).then_some(position.0);
+                // [MQTT5 3.4.2.1] A limit of ours. One of MQTT 3.1.1 could only be hung up on, and the message was
+                // delivered.
+                let is_told = is_refused && connection.session.peer().version == ProtocolVersion::V5;
+                let reason = if is_told { ReasonCode::QuotaExceeded } else { ReasonCode::Success };
+                connection.session.expect_ack(packet_id, reason, after);
+            }
+            held => connection.held.push_back((position, held)),
+        }
         if position > self.committed {
             self.owed.push_back((position, key));
         } else {
-            self.release_acks(key);
+            self.release(key);
         }
     }
 
-    /// Sends the PUBACKs that may leave by now.
-    pub(super) fn release_acks(&mut self, key: Key) {
+    /// Sends the PUBACKs and the answers that may leave by now.
+    pub(super) fn release(&mut self, key: Key) {
+        self.release_acks(key);
+        while let Some(connection) = self.connections.get_mut(key)
+            && let Some((_, reply)) =
+                connection.held.pop_front_if(|(position, _)| *position <= self.committed)
+        {
+            match reply {
+                Reply::Packet { bytes, replays } => {
+                    connection.outbox.push_frame(&bytes, false, None, &mut self.pool);
+                    self.mark_dirty(key);
+                    self.replay(key, &replays);
+                }
+                Reply::ConnAck(opening) => self.open_session(key, *opening),
+                Reply::Nothing | Reply::PubAck(_) => {}
+            }
+        }
+    }
+
+    fn release_acks(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let mut sent = false;
         let version = connection.session.peer().version;
