@@ -156,6 +156,22 @@ def test_permission_is_that_of_the_whole_filter(server, cloud, device, tmp_path,
         assert peer.subscribe(f"$share/mine/{name}", f"$share/theirs/{name}", name) == [1, 0x87, 0x87]
 
 
+@pytest.mark.parametrize("allow, deny, receives", [
+    ("topic/t/*", None, True), ("topic/$share/*/t/*", None, True), ("topic/other", None, False),
+    ("*", "topic/t/*", False), ("topic/t/*", "topic/$share/g/*", False),
+])
+def test_either_form_of_the_topic_allows_and_denies(server, cloud, device, tmp_path, name, allow, deny, receives):
+    """[verified 27]"""
+    resource = lambda form: form if form == "*" else f"arn:aws:iot:us-east-1:000000000000:{form.replace('t/', name + '/')}"
+    statements = [statement(["iot:Connect", "iot:Subscribe"], "*"), statement("iot:Receive", resource(allow))]
+    statements += [statement("iot:Receive", resource(deny), "Deny")] if deny else []
+    other = cloud.device(tmp_path, name, policy(*statements))
+    with member(server, other, name, f"$share/g/{name}/+") as peer, publisher(server, device, name) as by:
+        by.publish(f"{name}/a", "1")
+        by.ping()
+        assert (peer.receive() if receives else drain(peer)) == ["1"] * receives
+
+
 @pytest.mark.parametrize("wrong", ["$share/g", "$share/g/", "$share//t", "$share/+/t", "$share/#", "$share/" + "g" * 129 + "/t", "$share/g/$aws/things/x/#"])
 def test_what_is_no_shared_filter_is_refused(server, device, name, wrong):
     with Peer(server, device, name, V5, clean=True, expiry=0) as peer:

@@ -123,8 +123,13 @@ impl Shared {
         }
         if let Some(first) = refused.first() {
             self.peers[0].counters.dropped_queue_full.add(refused.len() as u64);
-            let (count, topic) = (refused.len(), first.message.topic());
-            tracing::warn!(target: "eyot::delivery", topic = topic.as_str(), count, "a session's queue is full: messages for it are dropped");
+            if self.sessions.may_tell(now_ms()) {
+                let (topic, dropped) = (first.message.topic(), self.peers[0].counters.dropped_queue_full.value());
+                tracing::warn!(
+                    target: "eyot::delivery", topic = topic.as_str(), dropped,
+                    "the queue of a session or a group is full: messages for it are dropped"
+                );
+            }
         }
         let mut transaction = Transaction::new();
         refused.into_iter().chain(expired).for_each(|due| due.settle(&mut transaction));

@@ -210,7 +210,7 @@ impl EventLoop {
 
     fn send_due(&mut self, key: Key, Outgoing { packet_id, frame: due }: Outgoing<Due>) {
         // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too.
-        let is_wanted = !due.message.is_expired(self.now) && self.may_receive(key, &due.message.topic());
+        let is_wanted = !due.message.is_expired(self.now) && self.may_receive_due(key, &due);
         let Some(connection) = self.connections.get_mut(key) else { return };
         let peer = *connection.session.peer();
         let view = View::of(&due.message);
@@ -242,6 +242,18 @@ impl EventLoop {
     pub(super) fn may_receive(&mut self, key: Key, topic: &str) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let may = connection.client.may_receive(&self.shared.registry, topic, self.now_s);
+        if !may {
+            self.me().counters.receives_withheld.increment();
+        }
+        may
+    }
+
+    fn may_receive_due(&mut self, key: Key, due: &Due) -> bool {
+        let topic = due.message.topic();
+        let Some(group) = &due.group else { return self.may_receive(key, &topic) };
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let may =
+            connection.client.may_receive_shared(&self.shared.registry, &topic, &group.filter, self.now_s);
         if !may {
             self.me().counters.receives_withheld.increment();
         }

@@ -162,7 +162,7 @@ impl EventLoop {
             let failed = lifecycle_events::connect_failed(who, now_ms());
             self.publish_event(failed);
             self.me().counters.connects_refused.increment();
-            return refuse_late(transport, session.peer());
+            return refuse_late(transport, session.peer(), ReasonCode::NotAuthorized);
         }
         if let Some(&earlier) = self.clients.get(&client.who.client_id) {
             // [MQTT311 3.1.4-2] The new connection wins; the old one is gone, its will published, before this is one.
@@ -171,6 +171,14 @@ impl EventLoop {
             self.close_marked();
         }
         let who = Arc::clone(&client.who);
+        if accepted.is_persistent() && self.shared.sessions.is_full() && !self.away.contains(&who.client_id) {
+            let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
+            let reason = "as many sessions are kept as may be; connect without a persistent one".to_owned();
+            let refusal = Refusal { client_id, certificate_id, reason, at: Stage::Connect, unauthorized: None };
+            log_refusal(who.peer, &refusal);
+            self.me().counters.connects_refused.increment();
+            return refuse_late(transport, session.peer(), ReasonCode::QuotaExceeded);
+        }
         let timeout = session.poll_timeout();
         let presence = self.presences.connect(&who.client_id, self.now, now_ms());
         let connected = presence.connected(&who);
@@ -351,9 +359,9 @@ impl EventLoop {
     }
 }
 
-/// A client that was permitted, and is no longer: one of MQTT 5 is told so, as far as its socket takes it.
-fn refuse_late(mut transport: Transport, peer: &mqtt_session::Peer) {
-    let (refusal, mut bytes) = (Packet::ConnAck(ConnAck::new(ReasonCode::NotAuthorized)), [0; 16]);
+/// A client that was accepted, and is no longer: one of MQTT 5 is told so, as far as its socket takes it.
+fn refuse_late(mut transport: Transport, peer: &mqtt_session::Peer, reason: ReasonCode) {
+    let (refusal, mut bytes) = (Packet::ConnAck(ConnAck::new(reason)), [0; 16]);
     if peer.version == ProtocolVersion::V5
         && let Ok(length) = refusal.encode(peer.version, &mut bytes)
     {

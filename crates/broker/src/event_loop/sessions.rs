@@ -54,6 +54,10 @@ impl Away {
         self.sessions.len()
     }
 
+    pub(super) fn contains(&self, client_id: &str) -> bool {
+        self.sessions.contains_key(client_id)
+    }
+
     /// When to look next.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
@@ -141,6 +145,7 @@ impl EventLoop {
         };
         if accepted.is_persistent() && connection.inbox.is_none() {
             connection.inbox = Some(Inbox::new(self.shared.sessions.next_number(), client_id, self.index));
+            self.shared.sessions.begun();
         }
         if let Some(inbox) = &connection.inbox {
             connection.is_kept = true;
@@ -379,6 +384,7 @@ impl EventLoop {
     /// Has the store forget a session and everything of it.
     fn forget(&mut self, absent: Absent, transaction: &mut Transaction) {
         sessions::forget_session(transaction, &absent.inbox);
+        self.shared.sessions.ended();
         for filter in absent.subscriptions.keys() {
             self.end_subscription(&absent.inbox, filter, true, transaction);
         }

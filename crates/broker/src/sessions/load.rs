@@ -13,7 +13,7 @@ use mqtt_session::Limits;
 use mqtt_wire::{ProtocolVersion, QoS, SubscriptionOptions, TopicFilter};
 use services::LoadError;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 use store::{Store, Transaction};
@@ -91,6 +91,8 @@ impl Loaded {
             concerned: AtomicUsize::new(0),
             next_number: AtomicU64::new(0),
             held_bytes: AtomicUsize::new(0),
+            kept: AtomicUsize::new(by_id.len()),
+            told_at_ms: AtomicI64::new(0),
         };
         let mut queues = HashMap::new();
         for (key, value) in store.scan(GROUPS, b"")? {
@@ -163,7 +165,7 @@ impl Loaded {
         for (number, _) in messages.iter().filter(|(_, found)| !found.is_wanted) {
             garbage.delete(MESSAGES, number.to_be_bytes());
         }
-        sessions.next_number.store(highest + 1, std::sync::atomic::Ordering::Relaxed);
+        sessions.next_number.store(highest + 1, Ordering::Relaxed);
         if let Err(error) = store.append(garbage) {
             // Found again at the next start.
             tracing::warn!(%error, "what is left of ended sessions could not be removed");

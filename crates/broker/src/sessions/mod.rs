@@ -26,7 +26,7 @@ use mqtt_session::Limits;
 use mqtt_wire::{ProtocolVersion, SubscriptionOptions, TopicFilter};
 pub(crate) use offer::{Entry, HandedOut, Offer};
 use record::{FILTERS, GROUPS, SESSIONS, SessionRecord, key_under, write_group, write_options};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use store::Transaction;
 
@@ -35,6 +35,15 @@ use store::Transaction;
 /// They are on disk, too; memory is what makes a resumed session as fast as a new one. Above it further messages for
 /// clients that are away are dropped, and counted. Each that waits for several is counted several times.
 const HELD_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Sessions that are kept, of clients that are here and of those that are away.
+///
+/// As many as AWS allows connections per account; each takes about a kilobyte beside its messages. More than these can
+/// only be somebody who makes up client identifiers.
+const KEPT_MAX: usize = 500_000;
+
+/// Between two lines of the log about full queues.
+const TOLD_EVERY_MS: i64 = 10_000;
 
 /// What of sessions all threads share.
 #[derive(Debug)]
@@ -46,9 +55,38 @@ pub(crate) struct Sessions {
     /// The next number for a session, a group or a message.
     next_number: AtomicU64,
     held_bytes: AtomicUsize,
+    kept: AtomicUsize,
+    /// When the log was last told of a full queue, in milliseconds since 1970.
+    told_at_ms: AtomicI64,
 }
 
 impl Sessions {
+    /// Whether no new session can be kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) >= KEPT_MAX
+    }
+
+    /// A session is kept from now on.
+    pub(crate) fn begun(&self) {
+        self.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A session is kept no longer.
+    pub(crate) fn ended(&self) {
+        self.kept.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the log is to be told of a full queue, or has been just now.
+    pub(crate) fn may_tell(&self, now_ms: i64) -> bool {
+        let told_at_ms = self.told_at_ms.load(Ordering::Relaxed);
+        let is_time = now_ms.saturating_sub(told_at_ms).abs() >= TOLD_EVERY_MS;
+        is_time
+            && self
+                .told_at_ms
+                .compare_exchange(told_at_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
     /// A number that nothing in the store has.
     pub(crate) fn next_number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
