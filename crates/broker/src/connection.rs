@@ -79,8 +79,10 @@ pub(crate) struct Stalled {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Nothing,
-    /// Of its publish with QoS 1.
-    PubAck(PacketId),
+    /// Of its publish: a PUBACK, or with QoS 2 a PUBREC.
+    Ack(PacketId, QoS),
+    /// The message that its session remembers by this identifier.
+    Send(PacketId),
     /// A packet, and the retained messages of these filters with these QoS.
     Packet {
         bytes: Box<[u8]>,

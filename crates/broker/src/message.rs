@@ -3,7 +3,7 @@
 use crate::sessions::{Entry, Group};
 use bytes::Bytes;
 use mqtt_session::Attached;
-use mqtt_wire::{QoS, TopicName};
+use mqtt_wire::{PacketId, QoS, TopicName};
 use services::RetainedMessage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub(crate) struct Due {
     pub(crate) qos: QoS,
     /// Its place on disk, to be removed when the receiver has it.
     pub(crate) entry: Option<Entry>,
+    /// What it was sent with on an earlier connection, and is to be sent with again.
+    pub(crate) sent_as: Option<PacketId>,
     /// Whose members it goes to if this receiver does not take it.
     pub(crate) group: Option<Arc<Group>>,
 }
@@ -39,13 +41,13 @@ pub(crate) struct Due {
 impl Due {
     /// A message that is in memory alone.
     pub(crate) fn new(message: Arc<Message>, qos: QoS, retain: bool) -> Self {
-        Self { message, retain, qos, entry: None, group: None }
+        Self { message, retain, qos, entry: None, sent_as: None, group: None }
     }
 
     /// A message for one member of a group. [AWS mqtt shared-subscriptions] Never a retained one.
     pub(crate) fn of_group(message: &Arc<Message>, group: &Arc<Group>, entry: Option<Entry>) -> Self {
         let (message, group) = (Arc::clone(message), Some(Arc::clone(group)));
-        Self { qos: message.qos, message, retain: false, entry, group }
+        Self { qos: message.qos, message, retain: false, entry, sent_as: None, group }
     }
 }
 

@@ -124,7 +124,8 @@ impl Shared {
         if let Some(first) = refused.first() {
             self.peers[0].counters.dropped_queue_full.add(refused.len() as u64);
             if self.sessions.may_tell(now_ms()) {
-                let (topic, dropped) = (first.message.topic(), self.peers[0].counters.dropped_queue_full.value());
+                let (topic, dropped) =
+                    (first.message.topic(), self.peers[0].counters.dropped_queue_full.value());
                 tracing::warn!(
                     target: "eyot::delivery", topic = topic.as_str(), dropped,
                     "the queue of a session or a group is full: messages for it are dropped"

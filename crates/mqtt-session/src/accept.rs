@@ -70,7 +70,8 @@ impl Accepted {
             // Which may be less than the client asked for [MQTT5 3.2.2.3.2].
             Some(Property::SessionExpiryIntervalS(self.session_expiry_s)),
             NonZeroU16::new(receive_maximum).map(Property::ReceiveMaximum),
-            Some(Property::MaximumQoS(QoS::AtLeastOnce)),
+            // Its absence says 2 [MQTT5 3.2.2.3.4].
+            (limits.qos_max < QoS::ExactlyOnce).then_some(Property::MaximumQoS(limits.qos_max)),
             NonZeroU32::new(packet_bytes_max).map(Property::MaximumPacketSize),
             Some(Property::TopicAliasMaximum(limits.topic_aliases_max)),
             Some(Property::SubscriptionIdentifierAvailable(false)),
@@ -98,7 +99,7 @@ pub enum Refusal {
     /// Identifiers that begin with `$` are AWS's own [AWS General Reference].
     #[error("the client identifier begins with `$`")]
     ClientIdReserved,
-    /// QoS 2 is not offered; AWS closes without a CONNACK.
+    /// More than [`Limits::qos_max`]; AWS closes without a CONNACK.
     #[error("the will has QoS 2, which is not supported")]
     WillQoS2,
     /// Authentication by other means than the certificate is not offered [MQTT5 4.12].
@@ -180,7 +181,7 @@ fn check_client_id(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, R
 
 fn check_will(will: &mqtt_wire::Will<'_>, limits: &Limits) -> Result<(), Refusal> {
     let (bytes, bytes_max) = (will.payload.len(), limits.payload_bytes_max);
-    if will.qos == QoS::ExactlyOnce {
+    if will.qos > limits.qos_max {
         return Err(Refusal::WillQoS2);
     }
     if bytes > bytes_max {

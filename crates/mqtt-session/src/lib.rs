@@ -35,13 +35,14 @@ mod violation;
 mod will;
 
 pub use accept::{Accepted, CONNACK_PROPERTIES_BYTES_MAX, ClientId, Refusal};
+pub use acknowledge::Owed;
 pub use aliases::Topic;
 pub use attached::Attached;
-pub use deliver::{Delivery, DropReason, Outgoing};
+pub use deliver::{Delivery, DropReason, Outgoing, Undelivered};
 pub use disconnect::DisconnectReason;
-pub use limits::{Limits, Profile, QoS2Subscribe, UnknownProfile};
+pub use limits::{Limits, Profile, UnknownProfile};
 pub use peer::Peer;
-pub use session::{Ended, Event, Session};
+pub use session::{Ended, Event, Exchanges, Session};
 pub use subscriptions::{FilterRefusal, Subscribed, check_filter};
 pub use topics::{BasicIngest, TopicExcess, basic_ingest, check_topic};
 pub use violation::Violation;

@@ -1,7 +1,7 @@
 //! How much one client may do, and the three sets of values to choose from.
 
-use mqtt_wire::PACKET_BYTES_LIMIT;
 use mqtt_wire::topic::{MatchRules, TOPIC_BYTES_LIMIT};
+use mqtt_wire::{PACKET_BYTES_LIMIT, QoS};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -33,8 +33,11 @@ pub struct Limits {
     pub subscriptions_max: usize,
     /// Longest name of a group that shares a subscription, in characters. AWS: 128.
     pub share_name_chars_max: usize,
-    /// What happens to a SUBSCRIBE that asks for QoS 2.
-    pub qos2_subscribe: QoS2Subscribe,
+    /// Highest QoS. AWS: 1, and a PUBLISH, will or SUBSCRIBE with QoS 2 closes the connection.
+    pub qos_max: QoS,
+    /// Whether what was sent before and is sent again on a new connection has its earlier identifier and DUP 1
+    /// [MQTT311 4.4.0-1]. AWS: no.
+    pub marks_redeliveries: bool,
     /// QoS 1 messages of the client whose PUBACK is owed; at this number we stop reading from it. AWS: 100.
     pub inflight_inbound_max: usize,
     /// QoS 1 messages to the client without their PUBACK; the next ones wait. AWS: 100.
@@ -78,15 +81,6 @@ pub struct Limits {
     pub retained_on_wildcards: bool,
 }
 
-/// What happens to a SUBSCRIBE that asks for QoS 2, which the server does not offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QoS2Subscribe {
-    /// The connection closes, as on AWS.
-    Close,
-    /// QoS 1 is granted [MQTT311 3.8.4-6].
-    GrantQoS1,
-}
-
 /// A named set of [`Limits`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
@@ -119,7 +113,8 @@ impl Limits {
             filters_per_subscribe_max: 8,
             subscriptions_max: 50,
             share_name_chars_max: 128,
-            qos2_subscribe: QoS2Subscribe::Close,
+            qos_max: QoS::AtLeastOnce,
+            marks_redeliveries: false,
             inflight_inbound_max: 100,
             inflight_outbound_max: 100,
             pending_deliveries_max: 4_500,
@@ -150,7 +145,8 @@ impl Limits {
             filters_per_subscribe_max: 1_000,
             subscriptions_max: 10_000,
             share_name_chars_max: 1_024,
-            qos2_subscribe: QoS2Subscribe::GrantQoS1,
+            qos_max: QoS::ExactlyOnce,
+            marks_redeliveries: true,
             inflight_inbound_max: 1_000,
             inflight_outbound_max: 1_000,
             pending_deliveries_max: 100_000,
@@ -179,7 +175,8 @@ impl Limits {
             filters_per_subscribe_max: usize::MAX,
             subscriptions_max: usize::MAX,
             share_name_chars_max: usize::MAX,
-            qos2_subscribe: QoS2Subscribe::GrantQoS1,
+            qos_max: QoS::ExactlyOnce,
+            marks_redeliveries: true,
             inflight_inbound_max: PACKET_IDS,
             inflight_outbound_max: PACKET_IDS,
             pending_deliveries_max: usize::MAX,

@@ -1,22 +1,22 @@
 //! The session itself: what each packet leads to.
 
 use crate::accept::{self, Accepted, Refusal};
-use crate::acknowledge::Acknowledgements;
+use crate::acknowledge::{Acknowledgements, Owed};
 use crate::aliases::{Topic, TopicAliases};
-use crate::deliver::{Deliveries, Delivery, Outgoing};
+use crate::deliver::{Deliveries, Delivery, Leftovers, Outgoing, Received, Undelivered};
 use crate::disconnect::DisconnectReason;
 use crate::keep_alive::KeepAlive;
-use crate::limits::{Limits, QoS2Subscribe};
+use crate::limits::Limits;
 use crate::peer::Peer;
 use crate::subscriptions::{FilterRefusal, Subscribed, Subscriptions};
 use crate::topics::check_topic;
 use crate::violation::Violation;
 use crate::will::Will;
 use mqtt_wire::{
-    Connect, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscriptionOptions,
+    Ack, Connect, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscriptionOptions,
     TopicFilter, Unsubscribe,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,6 +36,8 @@ pub struct Session<F> {
     peer: Peer,
     aliases: TopicAliases,
     acknowledgements: Acknowledgements,
+    /// The client's messages with QoS 2 whose PUBREL is missing: they are not taken twice [MQTT311 4.3.3-2].
+    unreleased: BTreeSet<PacketId>,
     deliveries: Deliveries<F>,
     subscriptions: Subscriptions,
 }
@@ -43,8 +45,8 @@ pub struct Session<F> {
 /// What a packet asks the caller to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'p, F> {
-    /// Check permission and route it. With QoS 1 call [`Session::expect_ack`] exactly once, even when nobody takes
-    /// the message.
+    /// Check permission and route it. With QoS 1 and 2 call [`Session::expect_ack`] exactly once, even when nobody
+    /// takes the message.
     Publish {
         /// Where it goes.
         topic: Topic<'p>,
@@ -63,7 +65,27 @@ pub enum Event<'p, F> {
         /// The message, if it was [remembered](Session::remember).
         frame: Option<F>,
     },
-    /// A PUBACK for nothing in flight; harmless, perhaps worth a line in the log.
+    /// The client has sent a QoS 2 message again: see what of [`Session::acks_ready`] may leave.
+    Repeated,
+    /// The client has finished the exchange for a QoS 2 message of its own: answer with PUBCOMP.
+    Released {
+        /// Its identifier.
+        packet_id: PacketId,
+        /// It was in use; else the exchange was finished before, or never begun.
+        is_known: bool,
+    },
+    /// The client has taken over a QoS 2 message: answer with PUBREL.
+    Received {
+        /// Its identifier.
+        packet_id: PacketId,
+        /// It was in flight; else the exchange was finished before, or never begun.
+        is_known: bool,
+        /// The message, if it was [remembered](Session::remember), the first time that the client says so.
+        frame: Option<F>,
+    },
+    /// A QoS 2 message has arrived for good. Call [`Session::next_delivery`]: there is room for one more.
+    Completed(PacketId),
+    /// A PUBACK or PUBCOMP for nothing in flight; harmless, perhaps worth a line in the log.
     StrayAck(PacketId),
     /// Answer with PINGRESP [MQTT311 3.12.4-1].
     Ping,
@@ -91,6 +113,7 @@ impl<F> Session<F> {
             peer: Peer::of(connect),
             aliases: TopicAliases::default(),
             acknowledgements: Acknowledgements::default(),
+            unreleased: BTreeSet::new(),
             deliveries: Deliveries::new(),
             subscriptions: Subscriptions::default(),
         };
@@ -127,9 +150,19 @@ impl<F> Session<F> {
             Packet::PingReq => Ok(Event::Ping),
             Packet::Disconnect(disconnect) => self.receive_disconnect(&disconnect),
             Packet::Connect(_) => Err(Violation::SecondConnect),
-            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => {
+            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)
+                if self.limits.qos_max < QoS::ExactlyOnce =>
+            {
                 Err(Violation::QoS2Packet { kind: packet.kind() })
             }
+            Packet::PubRec(ack) => Ok(self.receive_pubrec(ack)),
+            Packet::PubRel(Ack { packet_id, .. }) => {
+                Ok(Event::Released { packet_id, is_known: self.unreleased.remove(&packet_id) })
+            }
+            Packet::PubComp(Ack { packet_id, .. }) if self.deliveries.completed(packet_id) => {
+                Ok(Event::Completed(packet_id))
+            }
+            Packet::PubComp(ack) => Ok(Event::StrayAck(ack.packet_id)),
             Packet::Auth(_) => Err(Violation::Auth),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(Violation::ServerPacket { kind: packet.kind() })
@@ -137,17 +170,21 @@ impl<F> Session<F> {
         }
     }
 
-    /// Remembers that the client gets a PUBACK once the journal has reached `after`; `None`: nothing to wait for.
+    /// Remembers that the client gets a PUBACK, or with QoS 2 a PUBREC, once the journal has reached `after`; `None`:
+    /// nothing to wait for.
     ///
     /// To be called in the order of the [`Event::Publish`] events.
     /// `reason` is what a client of MQTT 5 is told; one of MQTT 3.1.1 must be told success, or nothing.
-    pub fn expect_ack(&mut self, packet_id: PacketId, reason: ReasonCode, after: Option<u64>) {
-        self.acknowledgements.push(packet_id, reason, after.unwrap_or(0));
+    pub fn expect_ack(&mut self, packet_id: PacketId, qos: QoS, reason: ReasonCode, after: Option<u64>) {
+        if qos == QoS::ExactlyOnce && !reason.is_failure() {
+            self.unreleased.insert(packet_id);
+        }
+        self.acknowledgements.push(packet_id, qos, reason, after.unwrap_or(0));
     }
 
-    /// The PUBACKs that may leave now that the journal is on disk up to `committed`, in the order in which the
+    /// The PUBACKs and PUBRECs that may leave now that the journal is on disk up to `committed`, in the order in which the
     /// messages came [MQTT311 4.6.0-2]. What is not taken from the iterator stays owed.
-    pub fn acks_ready(&mut self, committed: u64) -> impl Iterator<Item = (PacketId, ReasonCode)> {
+    pub fn acks_ready(&mut self, committed: u64) -> impl Iterator<Item = Owed> {
         self.acknowledgements.ready(committed)
     }
 
@@ -165,16 +202,16 @@ impl<F> Session<F> {
     /// Hands over a message for the client. `frame_bytes` is what it costs to keep it.
     ///
     /// QoS 0 is always [`Delivery::Send`]: whether the socket keeps up is the caller's to see. `qos` is the message's
-    /// after the subscription's maximum was applied; QoS 2 counts as 1.
+    /// after the subscription's maximum was applied.
     pub fn deliver(&mut self, qos: QoS, frame: F, frame_bytes: usize) -> Delivery<F> {
         self.deliveries.deliver(qos, frame, frame_bytes, self.window(), &self.limits)
     }
 
-    /// Keeps a QoS 1 message although the window may be open, because the socket is not.
+    /// Keeps a QoS 1 or 2 message although the window may be open, because the socket is not.
     ///
     /// Call [`next_delivery`](Self::next_delivery) when it takes bytes again. Never [`Delivery::Send`].
-    pub fn hold(&mut self, frame: F, frame_bytes: usize) -> Delivery<F> {
-        self.deliveries.hold(frame, frame_bytes, &self.limits)
+    pub fn hold(&mut self, qos: QoS, frame: F, frame_bytes: usize) -> Delivery<F> {
+        self.deliveries.hold(qos, frame, frame_bytes, &self.limits)
     }
 
     /// Keeps a message that was just handed out, for [`Event::Delivered`] or [`end`](Self::end) to give it back.
@@ -182,6 +219,11 @@ impl<F> Session<F> {
     /// For messages that must reach the client, or somebody else, even if this connection breaks first.
     pub fn remember(&mut self, packet_id: PacketId, frame: F) {
         self.deliveries.remember(packet_id, frame);
+    }
+
+    /// Takes back what was [remembered](Self::remember); to be remembered again when it is sent.
+    pub fn recall(&mut self, packet_id: PacketId) -> Option<F> {
+        self.deliveries.recall(packet_id)
     }
 
     /// Whether a QoS 1 message that [`deliver`](Self::deliver) is given would be sent now.
@@ -197,10 +239,10 @@ impl<F> Session<F> {
     /// A message that was handed out will not be sent after all, because permission for it has gone: its place in the
     /// window is free again.
     pub fn withdraw(&mut self, packet_id: PacketId) {
-        self.deliveries.acknowledged(packet_id);
+        self.deliveries.withdraw(packet_id);
     }
 
-    /// QoS 1 messages to the client without their PUBACK.
+    /// QoS 1 and 2 messages that the client has not acknowledged.
     pub fn inflight_len(&self) -> usize {
         self.deliveries.inflight_len()
     }
@@ -215,12 +257,31 @@ impl<F> Session<F> {
         self.subscriptions.resume(subscriptions);
     }
 
+    /// Takes over the exchanges for QoS 2 that were not finished.
+    pub fn resume_exchanges(&mut self, exchanges: &Exchanges) {
+        self.unreleased.extend(&exchanges.inbound);
+        for &packet_id in &exchanges.outbound {
+            self.deliveries.restore_unreleased(packet_id);
+        }
+    }
+
+    /// Takes over a message that an earlier connection has sent with this identifier, and that is to be sent with it
+    /// again: [`next_delivery`](Self::next_delivery) gives it before all others.
+    pub fn redeliver(&mut self, packet_id: PacketId, qos: QoS, frame: F) {
+        self.deliveries.restore(packet_id, qos, frame);
+    }
+
+    /// The identifiers that PUBREL has to be sent for again after [`resume_exchanges`](Self::resume_exchanges)
+    /// [MQTT311 4.4.0-1].
+    pub fn unreleased(&self) -> impl Iterator<Item = PacketId> {
+        self.deliveries.unreleased()
+    }
+
     /// The connection has ended: what of the session goes on to the next one.
     pub fn end(self) -> Ended<F> {
-        Ended {
-            subscriptions: self.subscriptions.into_map(),
-            undelivered: self.deliveries.into_undelivered().collect(),
-        }
+        let Leftovers { undelivered, unreleased } = self.deliveries.into_leftovers();
+        let exchanges = Exchanges { inbound: self.unreleased, outbound: unreleased };
+        Ended { subscriptions: self.subscriptions.into_map(), undelivered, exchanges }
     }
 
     /// How long the session outlives the connection, in seconds; 0: not at all. A DISCONNECT can change it
@@ -335,7 +396,7 @@ impl<F> Session<F> {
     }
 
     fn receive_publish<'p>(&mut self, publish: Publish<'p>) -> Result<Event<'p, F>, Violation> {
-        if publish.qos == QoS::ExactlyOnce {
+        if publish.qos > self.limits.qos_max {
             return Err(Violation::QoS2Publish);
         }
         let (bytes, bytes_max) = (publish.payload.len(), self.limits.payload_bytes_max);
@@ -347,7 +408,32 @@ impl<F> Session<F> {
             check_topic(topic, &self.limits).map_err(Violation::Topic)?;
         }
         let topic = self.aliases.resolve(&publish, &self.limits)?;
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(packet_id) = publish.packet_id
+        {
+            // [MQTT311 4.3.3-2] It was taken over already; its PUBREC may have been lost.
+            if self.unreleased.contains(&packet_id) {
+                self.expect_ack(packet_id, QoS::ExactlyOnce, ReasonCode::Success, None);
+                return Ok(Event::Repeated);
+            }
+            // [MQTT5 3.3.4-7]
+            let unreleased = self.unreleased.len();
+            if unreleased >= self.limits.inflight_inbound_max {
+                return Err(Violation::ReceiveMaximum { unreleased });
+            }
+        }
         Ok(Event::Publish { topic, publish })
+    }
+
+    fn receive_pubrec<'p>(&mut self, ack: Ack<'_>) -> Event<'p, F> {
+        let packet_id = ack.packet_id;
+        match self.deliveries.received(packet_id, ack.reason.is_failure()) {
+            Received::Taken(frame) => Event::Received { packet_id, is_known: true, frame },
+            Received::Again => Event::Received { packet_id, is_known: true, frame: None },
+            Received::Unknown => Event::Received { packet_id, is_known: false, frame: None },
+            // [MQTT5 4.3.3] The exchange ends here.
+            Received::Refused(frame) => Event::Delivered { packet_id, frame },
+        }
     }
 
     fn check_filters(&self, filters: usize) -> Result<(), Violation> {
@@ -360,7 +446,7 @@ impl<F> Session<F> {
         if subscribe.properties.subscription_ids().next().is_some() {
             return Err(Violation::SubscriptionIdentifier);
         }
-        if self.limits.qos2_subscribe == QoS2Subscribe::Close
+        if self.limits.qos_max < QoS::ExactlyOnce
             && subscribe.filters.iter().any(|request| request.options.qos == QoS::ExactlyOnce)
         {
             return Err(Violation::QoS2Subscribe);
@@ -376,7 +462,18 @@ pub struct Ended<F> {
     pub subscriptions: BTreeMap<Box<str>, SubscriptionOptions>,
     /// Messages that were [remembered](Session::remember) and not acknowledged, then those that waited: in the order of
     /// sending.
-    pub undelivered: Vec<F>,
+    pub undelivered: Vec<Undelivered<F>>,
+    /// What is not finished for QoS 2.
+    pub exchanges: Exchanges,
+}
+
+/// Exchanges for QoS 2 that are between their steps when a connection ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchanges {
+    /// Messages of the client that were taken over; its PUBREL is missing.
+    pub inbound: BTreeSet<PacketId>,
+    /// Messages that the client has taken over; its PUBCOMP is missing.
+    pub outbound: Vec<PacketId>,
 }
 
 /// Reasons of a DISCONNECT that only servers have [MQTT5 3.14.2.1].

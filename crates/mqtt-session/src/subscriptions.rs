@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::topics::{TopicExcess, check_topic};
-use mqtt_wire::topic::SharedFilterError;
+use mqtt_wire::topic::{SHARE_PREFIX, SharedFilterError};
 use mqtt_wire::{QoS, ReasonCode, SubscriptionOptions, TopicFilter};
 use std::collections::BTreeMap;
 
@@ -79,7 +79,10 @@ impl Subscriptions {
         limits: &Limits,
     ) -> Result<Subscribed, FilterRefusal> {
         check_filter(filter, limits)?;
-        let granted = SubscriptionOptions { qos: requested.qos.min(QoS::AtLeastOnce), ..requested };
+        // A group may give what one member left to another, which is no "exactly once".
+        let is_shared = filter.starts_with(SHARE_PREFIX);
+        let qos_max = if is_shared { limits.qos_max.min(QoS::AtLeastOnce) } else { limits.qos_max };
+        let granted = SubscriptionOptions { qos: requested.qos.min(qos_max), ..requested };
         // [MQTT311 3.8.4-3] The same filter again replaces the subscription and takes no further place.
         if let Some(present) = self.0.get_mut(filter.as_str()) {
             *present = granted;

@@ -124,6 +124,7 @@ impl EventLoop {
         // The silence was ours.
         connection.session.excuse_silence(self.now);
         self.kept(key, kept, reply);
+        self.feed(key);
         self.resume(key);
         None
     }

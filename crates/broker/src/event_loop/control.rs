@@ -1,7 +1,7 @@
 //! Answers to what the API asks about this loop's clients.
 
 use super::EventLoop;
-use super::frames::{View, with_packet};
+use super::frames::{Header, View, with_packet};
 use super::lifecycle::Farewell;
 use crate::control::{ClientState, ConnectionInfo, DirectMessage, Question, Reply, Sent};
 use crate::message::{Due, Message};
@@ -94,11 +94,13 @@ impl EventLoop {
             return reply.give(Sent::NoRoom);
         }
         let due = Due::new(Arc::clone(&message), qos, false);
-        let Delivery::Send(Outgoing { packet_id, .. }) = connection.session.deliver(qos, due, bytes) else {
+        let Delivery::Send(Outgoing { packet_id, qos, .. }) = connection.session.deliver(qos, due, bytes)
+        else {
             return reply.give(Sent::NoRoom);
         };
         let peer = *connection.session.peer();
-        let fits = with_packet(&View::of(&message), peer.version, packet_id, false, self.now, |packet| {
+        let header = Header { qos, packet_id, dup: false, retain: false };
+        let fits = with_packet(&View::of(&message), peer.version, header, self.now, |packet| {
             let fits = peer.takes(packet.encoded_len(peer.version));
             if fits {
                 connection.outbox.push(packet, peer.version, &mut self.pool);

@@ -140,6 +140,12 @@ impl EventLoop {
                 self.confirm(key, packet_id);
                 self.feed(key);
             }
+            Ok(Event::Repeated) => self.release(key),
+            Ok(Event::Released { packet_id, is_known }) => self.complete(key, packet_id, is_known),
+            Ok(Event::Received { packet_id, is_known, frame }) => {
+                self.release_received(key, packet_id, is_known, frame);
+            }
+            Ok(Event::Completed(packet_id)) => self.completed(key, packet_id),
             Ok(Event::StrayAck(packet_id)) => {
                 let client_id = &*connection.client.who.client_id;
                 tracing::debug!(target: "eyot::connection", client_id, %packet_id, "PUBACK for nothing in flight");
@@ -201,7 +207,7 @@ impl EventLoop {
     }
 
     /// Sends an answer when the journal has what the client is told.
-    fn answer_when_kept(
+    pub(super) fn answer_when_kept(
         &mut self,
         key: Key,
         effects: Effects,

@@ -174,7 +174,8 @@ impl EventLoop {
         if accepted.is_persistent() && self.shared.sessions.is_full() && !self.away.contains(&who.client_id) {
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
             let reason = "as many sessions are kept as may be; connect without a persistent one".to_owned();
-            let refusal = Refusal { client_id, certificate_id, reason, at: Stage::Connect, unauthorized: None };
+            let refusal =
+                Refusal { client_id, certificate_id, reason, at: Stage::Connect, unauthorized: None };
             log_refusal(who.peer, &refusal);
             self.me().counters.connects_refused.increment();
             return refuse_late(transport, session.peer(), ReasonCode::QuotaExceeded);

@@ -5,7 +5,7 @@
 //! So a client gets one write per turn, however many packets are for it, and nobody waits for anybody.
 //!
 //! - `input`: bytes to packets to what they ask for.
-//! - `publish`: one PUBLISH, from permission to PUBACK.
+//! - `publish`: one PUBLISH, from permission to PUBACK. `exactly_once`: what follows with QoS 2.
 //! - `backlog`: what the journal has no room for yet.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
 //! - `sessions`: what outlives a connection.
@@ -14,6 +14,7 @@
 mod backlog;
 mod control;
 mod delivery;
+mod exactly_once;
 mod frames;
 mod input;
 mod lifecycle;

@@ -6,11 +6,11 @@ use super::lifecycle::Farewell;
 use crate::authorize::Denied;
 use crate::connection::Reply;
 use crate::publication::{self, Effects, Incoming, Kept, Source};
-use crate::sessions::Offer;
+use crate::sessions::{self, Offer};
 use crate::slots::Key;
 use crate::topics::{self, Topic};
-use mqtt_session::Attached;
-use mqtt_wire::{Ack, Packet, PacketId, ProtocolVersion, Publish, ReasonCode, TopicName};
+use mqtt_session::{Attached, Owed};
+use mqtt_wire::{Ack, Packet, ProtocolVersion, Publish, QoS, ReasonCode, TopicName};
 use rules::Consequences;
 use std::sync::Arc;
 use store::{AppendError, Position};
@@ -25,7 +25,7 @@ impl EventLoop {
         }
         let permit = connection.client.may_publish(&self.shared.registry, &topic, publish.retain, self.now_s);
         if let Err(denied) = permit {
-            return self.deny_publish(key, denied, publish.packet_id);
+            return self.deny_publish(key, denied, publish);
         }
         let attached = Attached::of(&publish.properties, &self.shared.limits);
         let who = Arc::clone(&connection.client.who);
@@ -43,10 +43,17 @@ impl EventLoop {
             },
             depth: 0,
         };
-        let effects = publication::ripple(&incoming, |incoming, consequences, offers| {
+        let mut effects = publication::ripple(&incoming, |incoming, consequences, offers| {
             self.route(incoming, Some(key), consequences, offers);
         });
-        self.keep(key, effects, publish.packet_id.map_or(Reply::Nothing, Reply::PubAck));
+        let Some(packet_id) = publish.packet_id else { return self.keep(key, effects, Reply::Nothing) };
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(connection) = self.connections.get(key)
+            && let Some(inbox) = connection.inbox.as_ref().filter(|_| connection.is_kept)
+        {
+            sessions::keep_taken(&mut effects.transaction, inbox, packet_id);
+        }
+        self.keep(key, effects, Reply::Ack(packet_id, publish.qos));
     }
 
     /// Runs the rules for a message and hands it to its receivers, here and in the other loops. `from` is the client
@@ -90,13 +97,13 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match reply {
             Reply::Nothing => return,
-            Reply::PubAck(packet_id) => {
+            Reply::Ack(packet_id, qos) => {
                 let after = (position != Position::NONE).then_some(position.0);
                 // [MQTT5 3.4.2.1] A limit of ours. One of MQTT 3.1.1 could only be hung up on, and the message was
                 // delivered.
                 let is_told = is_refused && connection.session.peer().version == ProtocolVersion::V5;
                 let reason = if is_told { ReasonCode::QuotaExceeded } else { ReasonCode::Success };
-                connection.session.expect_ack(packet_id, reason, after);
+                connection.session.expect_ack(packet_id, qos, reason, after);
             }
             held => connection.held.push_back((position, held)),
         }
@@ -121,7 +128,8 @@ impl EventLoop {
                     self.replay(key, &replays);
                 }
                 Reply::ConnAck(opening) => self.open_session(key, *opening),
-                Reply::Nothing | Reply::PubAck(_) => {}
+                Reply::Send(packet_id) => self.send_remembered(key, packet_id),
+                Reply::Nothing | Reply::Ack(..) => {}
             }
         }
     }
@@ -130,9 +138,10 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let mut sent = false;
         let version = connection.session.peer().version;
-        for (packet_id, reason) in connection.session.acks_ready(self.committed.0) {
+        for Owed { packet_id, qos, reason, .. } in connection.session.acks_ready(self.committed.0) {
             let ack = Ack { reason, ..Ack::success(packet_id) };
-            connection.outbox.push(&Packet::PubAck(ack), version, &mut self.pool);
+            let packet = if qos == QoS::ExactlyOnce { Packet::PubRec(ack) } else { Packet::PubAck(ack) };
+            connection.outbox.push(&packet, version, &mut self.pool);
             sent = true;
         }
         if sent {
@@ -142,14 +151,14 @@ impl EventLoop {
 
     /// A message that the client may not publish. [AWS mqtt5-reason-codes] With QoS 1 a client of MQTT 5 is told so in
     /// the PUBACK and stays.
-    fn deny_publish(&mut self, key: Key, denied: Denied, packet_id: Option<PacketId>) {
+    fn deny_publish(&mut self, key: Key, denied: Denied, publish: &Publish<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let may_stay = connection.session.peer().version == ProtocolVersion::V5
             && matches!(denied, Denied::ByPolicy { .. });
-        let Some(packet_id) = packet_id.filter(|_| may_stay) else { return self.deny(key, denied) };
+        let Some(packet_id) = publish.packet_id.filter(|_| may_stay) else { return self.deny(key, denied) };
         self.tell_denied(key, &denied);
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.session.expect_ack(packet_id, ReasonCode::NotAuthorized, None);
+        connection.session.expect_ack(packet_id, publish.qos, ReasonCode::NotAuthorized, None);
         self.release_acks(key);
     }
 

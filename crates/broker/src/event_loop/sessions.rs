@@ -8,7 +8,7 @@ use crate::message::{Due, Message};
 use crate::publication::{Effects, now_ms};
 use crate::sessions::{self, Absent, HandedOut, Inbox, Offer};
 use crate::slots::Key;
-use mqtt_session::{Accepted, Ended, Will};
+use mqtt_session::{Accepted, Ended, Exchanges, Undelivered, Will};
 use mqtt_wire::{SubscriptionOptions, TopicFilter};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -134,10 +134,16 @@ impl EventLoop {
                 false
             }
             // [MQTT5 3.1.3-9] It is back in time: no will.
-            Some(Session { absent: Absent { inbox, subscriptions, .. }, will: _ }) => {
+            Some(Session { absent: Absent { inbox, subscriptions, exchanges, .. }, will: _ }) => {
                 let permitted =
                     self.still_permitted(connection, &inbox, subscriptions, &mut effects.transaction);
                 connection.session.resume(permitted.iter().map(|(filter, options)| (&**filter, *options)));
+                connection.session.resume_exchanges(&exchanges);
+                for due in inbox.take_sent(&self.shared.sessions) {
+                    if let Some(packet_id) = due.sent_as {
+                        connection.session.redeliver(packet_id, due.qos, due);
+                    }
+                }
                 connection.inbox = Some(inbox);
                 true
             }
@@ -193,6 +199,8 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(inbox) = connection.inbox.clone() else { return };
         inbox.set_online(true);
+        self.release_again(key);
+        let Some(connection) = self.connections.get(key) else { return };
         let shared: Vec<_> = connection.session.subscriptions().map(|(filter, _)| filter).collect();
         let groups: Vec<_> =
             shared.into_iter().filter_map(|filter| self.shared.sessions.group(filter)).collect();
@@ -276,7 +284,13 @@ impl EventLoop {
     pub(super) fn leave_session(&mut self, connection: Connection, will: Option<Will>) {
         let Connection { session, client, inbox, is_kept, .. } = connection;
         let (expiry_s, version) = (session.session_expiry_s(), session.peer().version);
-        let Ended { subscriptions, undelivered } = session.end();
+        let marks_redeliveries = session.limits().marks_redeliveries;
+        let Ended { subscriptions, undelivered, exchanges } = session.end();
+        let undelivered = undelivered.into_iter().map(|Undelivered { frame: due, sent_as }| {
+            // [AWS mqtt] What is sent again is sent as if it were new.
+            let sent_as = sent_as.filter(|_| marks_redeliveries && due.group.is_none());
+            Due { sent_as, ..due }
+        });
         let mut client = client;
         let Some(inbox) = inbox else {
             if let Some(will) = will {
@@ -291,10 +305,10 @@ impl EventLoop {
         }
         let waiting = std::iter::from_fn(|| inbox.take(sessions));
         let (of_groups, own): (Vec<_>, Vec<_>) =
-            undelivered.into_iter().chain(waiting).partition(|due: &Due| due.group.is_some());
+            undelivered.chain(waiting).partition(|due: &Due| due.group.is_some());
         inbox.put_back(own.into_iter(), sessions);
         let ends_at = self.now + Duration::from_secs(expiry_s.into());
-        let absent = Absent { inbox, version, expiry_s, subscriptions, ends_at };
+        let absent = Absent { inbox, version, expiry_s, subscriptions, exchanges, ends_at };
         if is_kept && expiry_s > 0 {
             self.keep_absent(absent, will, client);
         } else {
@@ -388,6 +402,9 @@ impl EventLoop {
         for filter in absent.subscriptions.keys() {
             self.end_subscription(&absent.inbox, filter, true, transaction);
         }
+        let Exchanges { inbound, outbound } = &absent.exchanges;
+        inbound.iter().for_each(|id| sessions::forget_taken(transaction, &absent.inbox, *id));
+        outbound.iter().for_each(|id| sessions::forget_released(transaction, &absent.inbox, *id));
         self.forget_messages(&Absent { subscriptions: BTreeMap::new(), ..absent }, transaction);
     }
 

@@ -22,10 +22,12 @@ enum Holder {
     Group(Arc<Group>),
 }
 
-/// A session that gets a message with QoS 1.
+/// A session that gets a message with QoS 1 or 2.
 #[derive(Debug)]
 pub(crate) struct Recipient {
     pub(crate) inbox: Arc<Inbox>,
+    /// The highest of its subscriptions that match.
+    pub(crate) qos: QoS,
     /// One of its subscriptions wants the retain flag as it was published [MQTT5 3.8.3.1].
     pub(crate) retain_as_published: bool,
 }
@@ -76,7 +78,7 @@ impl Directory {
             .remove(filter, |holder| matches!(holder, Holder::Group(other) if Arc::ptr_eq(other, group)));
     }
 
-    /// Lists who gets a message with QoS 1, each session once, and the groups.
+    /// Lists who gets a message with QoS 1 or 2, each session once, and the groups.
     pub(super) fn find(&self, topic: &str, from: Option<&str>) -> (Vec<Recipient>, Vec<Arc<Group>>) {
         let (mut recipients, mut groups) = (Vec::<Recipient>::new(), Vec::new());
         self.trie.matches(topic, |holder| match holder {
@@ -87,13 +89,17 @@ impl Directory {
             Holder::Session { inbox, options } if options.no_local && from == Some(&*inbox.client_id) => {}
             Holder::Session { inbox, options } => recipients.push(Recipient {
                 inbox: Arc::clone(inbox),
+                qos: options.qos,
                 retain_as_published: options.retain_as_published,
             }),
         });
         recipients.sort_unstable_by_key(|recipient| recipient.inbox.id);
         recipients.dedup_by(|again, first| {
             let is_same = again.inbox.id == first.inbox.id;
-            first.retain_as_published |= is_same && again.retain_as_published;
+            if is_same {
+                first.qos = first.qos.max(again.qos);
+                first.retain_as_published |= again.retain_as_published;
+            }
             is_same
         });
         (recipients, groups)

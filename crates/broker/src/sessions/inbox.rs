@@ -93,6 +93,18 @@ impl Inbox {
         Some(due)
     }
 
+    /// Takes out what an earlier connection has sent and has to be sent again in the same way.
+    pub(crate) fn take_sent(&self, sessions: &Sessions) -> Vec<Due> {
+        let mut state = self.lock();
+        let (sent, waiting): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut state.waiting).into_iter().partition(|due| due.sent_as.is_some());
+        let bytes = sent.iter().map(|due| due.message.bytes_len()).sum();
+        state.waiting = waiting;
+        state.bytes -= bytes;
+        sessions.released(bytes);
+        sent.into()
+    }
+
     /// Takes out what nobody needs any more, to make room. Looks once a second: it means to look at all of them.
     pub(crate) fn take_expired(&self, now: Instant, sessions: &Sessions) -> Vec<Due> {
         let mut state = self.lock();

@@ -4,13 +4,14 @@ use super::directory::Directory;
 use super::inbox::Inbox;
 use super::offer::{Entry, Kept};
 use super::record::{
-    FILTERS, GROUPS, MESSAGES, QUEUED, SESSIONS, SessionRecord, key_under, read_group, read_message,
-    read_number, read_options, read_queued, split_key,
+    EXCHANGES, FILTERS, GROUPS, MESSAGES, QUEUED, SESSIONS, SessionRecord, Step, exchange_key, key_under,
+    read_exchange, read_exchange_key, read_group, read_message, read_number, read_options, read_queued,
+    split_key,
 };
 use super::{Sessions, forget_session};
 use crate::message::{Due, Message};
-use mqtt_session::Limits;
-use mqtt_wire::{ProtocolVersion, QoS, SubscriptionOptions, TopicFilter};
+use mqtt_session::{Exchanges, Limits};
+use mqtt_wire::{ProtocolVersion, SubscriptionOptions, TopicFilter};
 use services::LoadError;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +33,8 @@ pub(crate) struct Absent {
     /// As it was when the client left.
     pub(crate) expiry_s: u32,
     pub(crate) subscriptions: BTreeMap<Box<str>, SubscriptionOptions>,
+    /// What is not finished for QoS 2.
+    pub(crate) exchanges: Exchanges,
     /// When it ends, unless the client comes back.
     pub(crate) ends_at: Instant,
 }
@@ -81,6 +84,7 @@ impl Loaded {
                 version: record.version,
                 expiry_s: record.expiry_s,
                 subscriptions: BTreeMap::new(),
+                exchanges: Exchanges::default(),
                 ends_at: now + time_left(&record, now_ms),
             };
             by_id.insert(record.id, absent);
@@ -138,12 +142,24 @@ impl Loaded {
             highest = highest.max(number);
             messages.insert(number, Found { message, kept: Kept::new(number, 0), is_wanted: false });
         }
+        let mut sent = HashMap::new();
+        for (key, value) in store.scan(EXCHANGES, b"")? {
+            let (id, step, packet_id) =
+                read_exchange_key(&key).ok_or_else(|| damaged("exchange for QoS 2"))?;
+            let number = read_exchange(&value)?;
+            match (by_id.get_mut(&id), step, number) {
+                (Some(absent), Step::Taken, _) => drop(absent.exchanges.inbound.insert(packet_id)),
+                (Some(absent), Step::Released, _) => absent.exchanges.outbound.push(packet_id),
+                (Some(_), Step::Sent, Some(number)) => drop(sent.insert((id, number), packet_id)),
+                _ => drop(garbage.delete(EXCHANGES, &key)),
+            }
+        }
         for (key, value) in store.scan(QUEUED, b"")? {
             let (queue, number) = split_key(&key)
                 .and_then(|(queue, number)| Some((queue, read_number(number)?)))
                 .ok_or_else(|| damaged("queue entry"))?;
             highest = highest.max(number);
-            let retain = read_queued(number, &value)?;
+            let (qos, retain) = read_queued(number, &value)?;
             let found = messages.get_mut(&number);
             let Some(Found { message, kept, is_wanted }) =
                 found.filter(|_| by_id.contains_key(&queue) || groups.contains_key(&queue))
@@ -155,12 +171,15 @@ impl Loaded {
             kept.one_more();
             let entry = Some(Entry::new(queue, Arc::clone(kept)));
             if let Some(absent) = by_id.get(&queue) {
-                let due =
-                    Due { message: Arc::clone(message), retain, qos: QoS::AtLeastOnce, entry, group: None };
+                let sent_as = sent.remove(&(queue, number));
+                let due = Due { entry, sent_as, ..Due::new(Arc::clone(message), qos, retain) };
                 absent.inbox.restore(due, &sessions);
             } else if let Some(group) = groups.get(&queue) {
                 group.restore(Due::of_group(message, group, entry), &sessions);
             }
+        }
+        for ((id, _), packet_id) in sent {
+            garbage.delete(EXCHANGES, exchange_key(id, Step::Sent, packet_id));
         }
         for (number, _) in messages.iter().filter(|(_, found)| !found.is_wanted) {
             garbage.delete(MESSAGES, number.to_be_bytes());

@@ -23,9 +23,12 @@ pub(crate) use group::Group;
 pub(crate) use inbox::Inbox;
 pub(crate) use load::{Absent, Loaded};
 use mqtt_session::Limits;
-use mqtt_wire::{ProtocolVersion, SubscriptionOptions, TopicFilter};
+use mqtt_wire::{PacketId, ProtocolVersion, QoS, SubscriptionOptions, TopicFilter};
 pub(crate) use offer::{Entry, HandedOut, Offer};
-use record::{FILTERS, GROUPS, SESSIONS, SessionRecord, key_under, write_group, write_options};
+use record::{
+    EXCHANGES, FILTERS, GROUPS, SESSIONS, SessionRecord, Step, exchange_key, key_under, write_exchange,
+    write_group, write_options,
+};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use store::Transaction;
@@ -215,11 +218,47 @@ pub(crate) fn forget_filter(transaction: &mut Transaction, inbox: &Inbox, filter
     transaction.delete(FILTERS, key_under(inbox.id, filter.as_bytes()));
 }
 
+/// Has the store remember that a message of the client with QoS 2 was taken over.
+pub(crate) fn keep_taken(transaction: &mut Transaction, inbox: &Inbox, packet_id: PacketId) {
+    transaction.put(EXCHANGES, exchange_key(inbox.id, Step::Taken, packet_id), write_exchange(None));
+}
+
+pub(crate) fn forget_taken(transaction: &mut Transaction, inbox: &Inbox, packet_id: PacketId) {
+    transaction.delete(EXCHANGES, exchange_key(inbox.id, Step::Taken, packet_id));
+}
+
+/// Has the store remember that the client has taken over a message with QoS 2.
+pub(crate) fn keep_released(transaction: &mut Transaction, inbox: &Inbox, packet_id: PacketId) {
+    transaction.put(EXCHANGES, exchange_key(inbox.id, Step::Released, packet_id), write_exchange(None));
+}
+
+pub(crate) fn forget_released(transaction: &mut Transaction, inbox: &Inbox, packet_id: PacketId) {
+    transaction.delete(EXCHANGES, exchange_key(inbox.id, Step::Released, packet_id));
+}
+
 impl Due {
+    /// Has the store remember what it is about to be sent with, if that must be the same the next time; gives whether.
+    ///
+    /// With QoS 2 the receiver knows a message by its packet identifier [MQTT311 4.3.3-2]: sent with another one it would
+    /// come twice, and another message with this one not at all.
+    pub(crate) fn keep_sent(&mut self, packet_id: PacketId, transaction: &mut Transaction) -> bool {
+        let Some(entry) = self.entry.as_ref().filter(|_| self.qos == QoS::ExactlyOnce) else { return false };
+        if self.sent_as.replace(packet_id) == Some(packet_id) {
+            return false;
+        }
+        let key = exchange_key(entry.queue(), Step::Sent, packet_id);
+        transaction.put(EXCHANGES, key, write_exchange(Some(entry.number())));
+        true
+    }
+
     /// Nobody waits for it any more: has the store forget that somebody did.
     pub(crate) fn settle(self, transaction: &mut Transaction) {
-        if let Some(entry) = self.entry {
-            entry.settle(transaction);
+        let Some(entry) = self.entry else { return };
+        if let Some(packet_id) = self.sent_as
+            && self.qos == QoS::ExactlyOnce
+        {
+            transaction.delete(EXCHANGES, exchange_key(entry.queue(), Step::Sent, packet_id));
         }
+        entry.settle(transaction);
     }
 }

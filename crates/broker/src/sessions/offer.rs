@@ -41,6 +41,16 @@ impl Entry {
         Self { queue, kept }
     }
 
+    /// By what number the store knows the session or group.
+    pub(super) fn queue(&self) -> u64 {
+        self.queue
+    }
+
+    /// By what number the store knows the message.
+    pub(super) fn number(&self) -> u64 {
+        self.kept.number
+    }
+
     /// Removes the entry from the store, and the message with its last one.
     pub(super) fn settle(self, transaction: &mut Transaction) {
         let Self { queue, kept } = self;
@@ -96,7 +106,7 @@ impl HandedOut {
 impl Offer {
     /// A message for one session.
     pub(crate) fn to(message: Arc<Message>, inbox: Arc<Inbox>) -> Self {
-        let recipients = vec![Recipient { inbox, retain_as_published: true }];
+        let recipients = vec![Recipient { inbox, qos: message.qos, retain_as_published: true }];
         Self { message, recipients, groups: Vec::new() }
     }
 
@@ -153,25 +163,21 @@ impl Sessions {
         for Offer { message, recipients, groups } in offers {
             let number = self.next_number();
             let kept = Kept::new(number, 0);
-            let mut entry = |queue: u64, retain: bool| {
-                transaction.put(QUEUED, key_under(queue, &number.to_be_bytes()), write_queued(retain));
+            let mut entry = |queue: u64, qos: QoS, retain: bool| {
+                transaction.put(QUEUED, key_under(queue, &number.to_be_bytes()), write_queued(qos, retain));
                 kept.one_more();
                 Entry::new(queue, Arc::clone(&kept))
             };
-            for Recipient { inbox, retain_as_published } in recipients {
-                let retain = message.retain && *retain_as_published;
-                let due = Due {
-                    message: Arc::clone(message),
-                    retain,
-                    qos: QoS::AtLeastOnce,
-                    entry: Some(entry(inbox.id, retain)),
-                    group: None,
-                };
+            for Recipient { inbox, qos, retain_as_published } in recipients {
+                // [MQTT311 3.8.4-6] The lower of the two.
+                let (qos, retain) = (message.qos.min(*qos), message.retain && *retain_as_published);
+                let entry = Some(entry(inbox.id, qos, retain));
+                let due = Due { entry, ..Due::new(Arc::clone(message), qos, retain) };
                 written.push((Target::Session(Arc::clone(inbox)), due));
             }
             for group in groups {
                 // Its last persistent member may have left since: then nobody has to keep it.
-                let entry = group.queue().map(|queue| entry(queue, false));
+                let entry = group.queue().map(|queue| entry(queue, message.qos, false));
                 written.push((Target::Group(Arc::clone(group)), Due::of_group(message, group, entry)));
             }
             if kept.entries.load(Ordering::Relaxed) > 0 {

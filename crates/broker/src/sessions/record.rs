@@ -4,6 +4,7 @@
 //! sessions          client id          -> format:u8 version:u8 id:u64 expiry_s:u32 left_at_ms:i64
 //! session_filters   id:u64be filter    -> format:u8 options:u8
 //! shared_groups     $share/NAME/FILTER -> format:u8 id:u64
+//! session_exchanges id:u64be kind:u8 packet:u16be -> format:u8 [number:u64]
 //! queued            id:u64be number:u64be -> format:u8 flags:u8
 //! queued_messages   number:u64be       -> format:u8 flags:u8 expires_at_ms:i64 topic_bytes:u16 properties_bytes:u32
 //!                                         topic properties payload
@@ -15,7 +16,7 @@
 use crate::message::Message;
 use bytes::Bytes;
 use mqtt_session::Attached;
-use mqtt_wire::{ProtocolVersion, QoS, RetainHandling, SubscriptionOptions, TopicName};
+use mqtt_wire::{PacketId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions, TopicName};
 use services::LoadError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ use store::Keyspace;
 pub(super) const SESSIONS: Keyspace = Keyspace("sessions");
 pub(super) const FILTERS: Keyspace = Keyspace("session_filters");
 pub(super) const GROUPS: Keyspace = Keyspace("shared_groups");
+/// What is not finished for QoS 2, by packet identifier.
+pub(super) const EXCHANGES: Keyspace = Keyspace("session_exchanges");
 pub(super) const QUEUED: Keyspace = Keyspace("queued");
 pub(super) const MESSAGES: Keyspace = Keyspace("queued_messages");
 
@@ -139,18 +142,59 @@ pub(super) fn read_number(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.try_into().ok()?))
 }
 
-pub(super) fn write_queued(retain: bool) -> [u8; 2] {
-    [FORMAT, u8::from(retain)]
+/// What a message is sent with: its QoS, and whether RETAIN is 1.
+pub(super) fn write_queued(qos: QoS, retain: bool) -> [u8; 2] {
+    [FORMAT, qos.number() | if retain { RETAIN } else { 0 }]
 }
 
-/// Gives whether the message is sent with RETAIN 1.
-pub(super) fn read_queued(number: u64, value: &[u8]) -> Result<bool, LoadError> {
+pub(super) fn read_queued(number: u64, value: &[u8]) -> Result<(QoS, bool), LoadError> {
     checked(
         || format!("queue entry of message {number}"),
         value,
         || match value {
-            [_, retain @ 0..=1] => Some(*retain == 1),
+            [_, flags] => Some((QoS::from_number(flags & !RETAIN)?, flags & RETAIN != 0)),
             _ => None,
+        },
+    )
+}
+
+/// A step of an exchange for QoS 2 that must not be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A message of the client was taken over; its PUBREL is missing.
+    Taken,
+    /// A message is sent to the client with this identifier; its PUBREC is missing.
+    Sent,
+    /// The client has taken a message over; its PUBCOMP is missing.
+    Released,
+}
+
+pub(super) fn exchange_key(id: u64, step: Step, packet_id: PacketId) -> Vec<u8> {
+    let [high, low] = packet_id.number().to_be_bytes();
+    key_under(id, &[step as u8, high, low])
+}
+
+pub(super) fn read_exchange_key(key: &[u8]) -> Option<(u64, Step, PacketId)> {
+    let (id, &[step, high, low]) = split_key(key)? else { return None };
+    let step = [Step::Taken, Step::Sent, Step::Released].into_iter().find(|known| *known as u8 == step)?;
+    Some((id, step, PacketId::new(u16::from_be_bytes([high, low]))?))
+}
+
+/// `number` is the message's, of [`Step::Sent`].
+pub(super) fn write_exchange(number: Option<u64>) -> Vec<u8> {
+    let mut record = vec![FORMAT];
+    record.extend(number.into_iter().flat_map(u64::to_le_bytes));
+    record
+}
+
+pub(super) fn read_exchange(value: &[u8]) -> Result<Option<u64>, LoadError> {
+    checked(
+        || "exchange for QoS 2".to_owned(),
+        value,
+        || match value {
+            [_] => Some(None),
+            [_, number @ ..] => Some(Some(u64::from_le_bytes(number.try_into().ok()?))),
+            [] => None,
         },
     )
 }
@@ -246,7 +290,16 @@ mod tests {
             }
         }
         assert_eq!(read_group("g", &write_group(7)).unwrap(), 7);
-        assert!(read_queued(1, &write_queued(true)).unwrap());
+        for (qos, retain) in [(QoS::AtLeastOnce, true), (QoS::ExactlyOnce, false)] {
+            assert_eq!(read_queued(1, &write_queued(qos, retain)).unwrap(), (qos, retain));
+        }
+        for step in [Step::Taken, Step::Sent, Step::Released] {
+            let packet_id = PacketId::new(700).unwrap();
+            assert_eq!(read_exchange_key(&exchange_key(3, step, packet_id)), Some((3, step, packet_id)));
+        }
+        for number in [None, Some(7)] {
+            assert_eq!(read_exchange(&write_exchange(number)).unwrap(), number);
+        }
         assert!(matches!(read_queued(1, &[2, 0]), Err(LoadError::NewerFormat { format: 2, .. })));
         assert_eq!(split_key(&key_under(3, b"a/b")), Some((3, &b"a/b"[..])));
         assert!(key_under(1, b"x") < key_under(256, b"a"), "ordered as their numbers");
