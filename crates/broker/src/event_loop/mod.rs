@@ -7,6 +7,7 @@
 //! - `input`: bytes to packets to what they ask for.
 //! - `publish`: one PUBLISH, from permission to PUBACK. `exactly_once`: what follows with QoS 2.
 //! - `backlog`: what the journal has no room for yet.
+//! - `replay`: retained messages to who subscribes.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
 //! - `sessions`: what outlives a connection.
 //! - `lifecycle`: clients come and go; `control`: what the API asks about them.
@@ -19,6 +20,7 @@ mod frames;
 mod input;
 mod lifecycle;
 mod publish;
+mod replay;
 mod sessions;
 
 use crate::broker::WAKER;
@@ -40,6 +42,7 @@ use delivery::Receiver;
 use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
+pub(crate) use replay::Replay;
 use sessions::Away;
 use std::collections::{HashMap, VecDeque};
 use std::io;
