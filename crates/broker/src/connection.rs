@@ -8,7 +8,7 @@ use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
 use crate::publication::Effects;
 use crate::seats::Seat;
-use crate::sessions::Inbox;
+use crate::sessions::{Group, Inbox};
 use crate::slots::Key;
 use crate::transport::Transport;
 use mio::{Interest, Registry};
@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) input: Vec<u8>,
     /// Messages for it that other threads bring; it has one if its session is kept or it shares a subscription.
     pub(crate) inbox: Option<Arc<Inbox>>,
+    /// The groups that it is a member of.
+    pub(crate) groups: Vec<Arc<Group>>,
     /// Retained messages that it is still to be sent; at most one entry per subscription.
     pub(crate) replays: VecDeque<Replay>,
     /// The store has its session.
@@ -121,6 +123,7 @@ impl Connection {
             unconfirmed: Vec::new(),
             input: Vec::new(),
             inbox: None,
+            groups: Vec::new(),
             replays: VecDeque::new(),
             is_kept: false,
             is_opening: true,
@@ -147,6 +150,16 @@ impl Connection {
             && self.held.len() < HELD_MAX
             && !self.outbox.is_full()
             && self.session.wants_read()
+    }
+
+    /// Whether there are retained messages for it, and room for one. If not, the next flush or acknowledgement looks again.
+    pub(crate) fn may_replay(&self) -> bool {
+        !self.replays.is_empty()
+            && !self.is_closing
+            && !self.outbox.is_full()
+            && self.stalled.is_none()
+            && self.session.is_open()
+            && self.inbox.as_ref().is_none_or(|inbox| inbox.len() == 0)
     }
 
     /// Whether its socket took no more when it was last written to.

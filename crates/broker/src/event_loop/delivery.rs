@@ -3,16 +3,21 @@
 use super::EventLoop;
 use super::frames::{Header, View, with_packet};
 use super::lifecycle::Farewell;
-use crate::connection::Reply;
+use crate::connection::{Connection, Reply};
 use crate::message::{Due, Message};
 use crate::publication::{Effects, Incoming};
 use crate::router::Found;
+use crate::sessions::HandedOut;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
 use mqtt_wire::{PacketId, QoS, SubscriptionOptions};
 use rules::Rule;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Messages that one client is handed before others have their turn: more than any window, so only those count that turn
+/// out to have expired, or not to be for it.
+const FED_AT_ONCE: usize = 2_000;
 
 /// A session that gets the message of the moment, and how.
 #[derive(Debug, Clone, Copy)]
@@ -162,10 +167,16 @@ impl EventLoop {
 
     /// Sends what waited in the session and in the inbox, as far as the window and the socket have room.
     pub(super) fn feed(&mut self, key: Key) {
-        while let Some(outgoing) = self.next_outgoing(key) {
+        for _ in 0..FED_AT_ONCE {
+            let Some(outgoing) = self.next_outgoing(key) else { return self.feed_replays(key) };
             self.send_due(key, outgoing);
         }
-        if self.connections.get(key).is_some_and(|connection| !connection.replays.is_empty()) {
+        // Not one has to wait for the client when they have expired: others have their turn first.
+        self.mark_ready(key, false);
+    }
+
+    fn feed_replays(&mut self, key: Key) {
+        if self.connections.get(key).is_some_and(Connection::may_replay) {
             self.mark_ready(key, false);
         }
     }
@@ -180,7 +191,11 @@ impl EventLoop {
         if waited.is_some() || !connection.session.is_open() {
             return waited;
         }
-        let due = connection.inbox.as_ref()?.take(&self.shared.sessions)?;
+        let inbox = connection.inbox.as_ref()?;
+        let sessions = &self.shared.sessions;
+        // What waits for any member of its groups is for who has room.
+        let of_groups = || connection.groups.iter().find_map(|group| group.take(inbox, sessions));
+        let due = inbox.take(sessions).or_else(of_groups)?;
         let (qos, bytes) = (due.qos, due.message.bytes_len());
         match connection.session.deliver(qos, due, bytes) {
             Delivery::Send(outgoing) => Some(outgoing),
@@ -193,8 +208,20 @@ impl EventLoop {
         // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too. What was sent
         // before has to be sent again, else its identifier is never free.
         let is_wanted = is_again || !due.message.is_expired(self.now);
-        let is_wanted = is_wanted && self.may_receive_due(key, &due);
+        let is_permitted = is_wanted && self.may_receive_due(key, &due);
         let Some(connection) = self.connections.get_mut(key) else { return };
+        if is_wanted
+            && !is_permitted
+            && let (Some(_), Some(inbox)) = (&due.group, &connection.inbox)
+        {
+            let (inbox, mut handed_out) = (Arc::clone(inbox), HandedOut::default());
+            if let Some(packet_id) = packet_id {
+                connection.session.withdraw(packet_id);
+            }
+            self.shared.sessions.give_to_another(due, &inbox, self.now, &mut handed_out);
+            return self.shared.tell(handed_out);
+        }
+        let is_wanted = is_permitted;
         if is_wanted
             && connection.is_kept
             && let Some(packet_id) = packet_id
@@ -222,9 +249,9 @@ impl EventLoop {
             }
             Some(packet_id) if !sent => {
                 connection.session.withdraw(packet_id);
-                due.settle(&mut self.settled);
+                self.settle(due);
             }
-            _ => due.settle(&mut self.settled),
+            _ => self.settle(due),
         }
         if sent {
             self.sent(key);

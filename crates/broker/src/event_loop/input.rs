@@ -58,6 +58,9 @@ impl EventLoop {
     }
 
     fn read(&mut self, key: Key, buffer: &mut [u8]) {
+        if self.connections.get(key).is_some_and(|connection| connection.inbox.is_some()) {
+            self.feed(key);
+        }
         self.replay_more(key);
         // What waited behind a stall comes first.
         self.take_bytes(key, &[]);
@@ -136,7 +139,7 @@ impl EventLoop {
             Ok(Event::Unsubscribe(unsubscribe)) => self.receive_unsubscribe(key, &unsubscribe),
             Ok(Event::Delivered { packet_id, frame }) => {
                 if let Some(due) = frame {
-                    due.settle(&mut self.settled);
+                    self.settle(due);
                 }
                 self.confirm(key, packet_id);
                 self.feed(key);
@@ -263,6 +266,12 @@ impl EventLoop {
             let reason = format_args!("it has more than {FILTER_LEVELS_MAX} levels");
             return refused(&reason, ReasonCode::TopicFilterInvalid);
         }
+        if connection.is_kept && !self.shared.sessions.takes_filter(filter) {
+            return refused(
+                &"it is too long to be kept, or too much is kept already",
+                ReasonCode::QuotaExceeded,
+            );
+        }
         match connection.session.subscribe(request.filter, request.options) {
             Ok(subscribed) => {
                 self.begin_subscription(key, request.filter, subscribed.granted, transaction);
@@ -276,9 +285,11 @@ impl EventLoop {
         let mut effects = Effects::default();
         for filter in unsubscribe.filters.iter() {
             let Some(connection) = self.connections.get_mut(key) else { return };
-            if !connection.session.unsubscribe(filter) {
+            let was_subscribed = connection.session.unsubscribe(filter);
+            if !was_subscribed && !connection.is_kept {
                 continue;
             }
+            connection.groups.retain(|group| *group.filter != *filter.as_str());
             connection.replays.retain(|replay| !replay.is_of(&filter));
             self.router.unsubscribe(&filter, key);
             let is_kept = connection.is_kept;

@@ -26,6 +26,7 @@ mod sessions;
 use crate::broker::WAKER;
 use crate::completion::Ticket;
 use crate::connection::Connection;
+use crate::control::Reply;
 use crate::lifecycle_events::Presences;
 use crate::mailbox::Mail;
 use crate::message::Message;
@@ -81,6 +82,10 @@ pub(crate) struct EventLoop {
     owed: VecDeque<(Position, Key)>,
     /// Sessions whose clients are not connected.
     away: Away,
+    /// Who waits until the end of a session is on disk.
+    ended: VecDeque<(Position, Reply<()>)>,
+    /// The position of what was kept last.
+    last_kept: Position,
     /// What clients have acknowledged in this turn, to be forgotten by the store.
     settled: Transaction,
     /// Everything up to here is durable, as far as this loop was told.
@@ -120,6 +125,8 @@ impl EventLoop {
             closing: VecDeque::new(),
             owed: VecDeque::new(),
             away: Away::new(absent),
+            ended: VecDeque::new(),
+            last_kept: Position::NONE,
             settled: Transaction::new(),
             committed: shared.store.committed(),
             outgoing: Vec::new(),
@@ -251,6 +258,9 @@ impl EventLoop {
     /// PUBACKs whose messages have become durable leave, in the order in which the messages came.
     fn acknowledge(&mut self, committed: Position) {
         self.committed = committed;
+        while let Some((_, reply)) = self.ended.pop_front_if(|(position, _)| *position <= committed) {
+            reply.give(());
+        }
         while let Some(&(position, key)) = self.owed.front()
             && position <= committed
         {
@@ -268,12 +278,15 @@ impl EventLoop {
             self.owed.pop_front();
             self.end(key, Farewell::server_error(&lost.error));
         }
+        self.close_marked();
+        self.forget_lost_exchanges(lost);
     }
 
     fn fire_timers(&mut self) {
         while let Some(key) = self.timers.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            if connection.stalled.is_some() || connection.is_opening {
+            // The journal's silence is not the client's.
+            if connection.stalled.is_some() || connection.is_opening || !connection.held.is_empty() {
                 connection.session.excuse_silence(self.now);
             }
             if let Some(violation) = connection.session.handle_timeout(self.now) {

@@ -45,16 +45,19 @@ impl EventLoop {
     pub(super) fn replay(&mut self, key: Key, replays: Vec<(Box<str>, QoS)>) {
         for (filter, granted) in replays {
             let Ok(parsed) = TopicFilter::parse(&filter) else { continue };
-            if !parsed.has_wildcard() {
-                if let Some(kept) = self.shared.retained.get(&filter, now_ms()) {
-                    self.send_retained(key, &kept, granted);
-                }
-            } else if self.shared.limits.retained_on_wildcards
-                && let Some(connection) = self.connections.get_mut(key)
+            let (batch, next) = if parsed.has_wildcard() {
+                (VecDeque::new(), self.shared.limits.retained_on_wildcards.then_some(From::Beginning))
+            } else {
+                (self.shared.retained.get(&filter, now_ms()).into_iter().collect(), None)
+            };
+            if let Some(kept) = batch.front().filter(|_| !self.is_kept(key)) {
+                self.send_retained(key, kept, granted);
+            } else if let Some(connection) = self.connections.get_mut(key)
+                && (next.is_some() || !batch.is_empty())
             {
-                // The same filter again replays from its beginning.
+                // One after the other, as the client takes them: each is kept on disk until it has it. The same filter
+                // again replays from its beginning.
                 connection.replays.retain(|replay| replay.filter != filter);
-                let (batch, next) = (VecDeque::new(), Some(From::Beginning));
                 connection.replays.push_back(Replay { filter, granted, batch, next });
                 self.mark_ready(key, false);
             }
@@ -65,13 +68,9 @@ impl EventLoop {
     pub(super) fn replay_more(&mut self, key: Key) {
         let mut may_look = true;
         while let Some(connection) = self.connections.get_mut(key)
+            && connection.may_replay()
             && let Some(replay) = connection.replays.front_mut()
         {
-            let has_room = connection.session.is_open() && connection.session.pending_len() == 0;
-            if connection.outbox.is_full() || connection.is_closing || !has_room {
-                // The flush, or the next PUBACK, finds it again.
-                return;
-            }
             if let Some(kept) = replay.batch.pop_front() {
                 let granted = replay.granted;
                 self.send_current(key, &kept, granted);
