@@ -226,9 +226,10 @@ impl EventLoop {
             && connection.is_kept
             && let Some(packet_id) = packet_id
         {
-            let mut effects = Effects::default();
-            if due.keep_sent(packet_id, &mut effects.transaction) {
+            // Behind what is settled: that may be the end of what had this identifier before.
+            if due.keep_sent(packet_id, &mut self.settled) {
                 connection.session.remember(packet_id, due);
+                let effects = Effects::of(std::mem::take(&mut self.settled));
                 return self.keep(key, effects, Reply::Send(packet_id));
             }
         }
