@@ -80,7 +80,7 @@ impl<F> Deliveries<F> {
         if qos == QoS::AtMostOnce {
             return Delivery::Send(Outgoing { packet_id: None, frame });
         }
-        if self.pending.is_empty() && self.has_room(window) {
+        if self.is_open(window) {
             return Delivery::Send(self.take_off(frame));
         }
         self.hold(frame, bytes, limits)
@@ -105,6 +105,16 @@ impl<F> Deliveries<F> {
         let Pending { frame, bytes } = self.pending.pop_front()?;
         self.pending_bytes -= bytes;
         Some(self.take_off(frame))
+    }
+
+    /// Whether the next message would be sent at once.
+    pub(crate) fn is_open(&self, window: usize) -> bool {
+        self.pending.is_empty() && self.has_room(window)
+    }
+
+    /// Whether [`next`](Self::next) has one.
+    pub(crate) fn has_next(&self, window: usize) -> bool {
+        !self.pending.is_empty() && self.has_room(window)
     }
 
     /// Whether the identifier was in flight.

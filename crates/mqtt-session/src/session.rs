@@ -8,7 +8,9 @@ use crate::disconnect::DisconnectReason;
 use crate::keep_alive::KeepAlive;
 use crate::limits::{Limits, QoS2Subscribe};
 use crate::peer::Peer;
+use crate::rate::TokenBucket;
 use crate::subscriptions::{FilterRefusal, Subscribed, Subscriptions};
+use crate::throttled::{Quota, Throttled};
 use crate::topics::check_topic;
 use crate::violation::Violation;
 use crate::will::Will;
@@ -37,6 +39,8 @@ pub struct Session<F> {
     acknowledgements: Acknowledgements,
     deliveries: Deliveries<F>,
     subscriptions: Subscriptions,
+    /// For [`Limits::connection_publishes_per_s`].
+    publishes: TokenBucket,
 }
 
 /// What a packet asks the caller to do.
@@ -49,6 +53,14 @@ pub enum Event<'p> {
         topic: Topic<'p>,
         /// The message.
         publish: Publish<'p>,
+    },
+    /// A PUBLISH above [`Limits::connection_publishes_per_s`]: it goes nowhere. With QoS 1 a client of MQTT 5 is told so by
+    /// [`Session::expect_ack`] with [`ReasonCode::QuotaExceeded`]; one of MQTT 3.1.1 gets no PUBACK, as from AWS.
+    Throttled {
+        /// Present for QoS 1.
+        packet_id: Option<PacketId>,
+        /// Why.
+        throttled: Throttled,
     },
     /// Check permission, call [`Session::subscribe`] per filter and answer with one SUBACK.
     Subscribe(Subscribe<'p>),
@@ -87,6 +99,7 @@ impl<F> Session<F> {
             acknowledgements: Acknowledgements::default(),
             deliveries: Deliveries::new(),
             subscriptions: Subscriptions::default(),
+            publishes: TokenBucket::full(now),
         };
         // MQTT 3.1.1 has one flag for both ends of a session's life, MQTT 5 has the interval for its end.
         let wants_persistence = match connect.version {
@@ -113,7 +126,7 @@ impl<F> Session<F> {
         // [MQTT311 3.1.2-24] Any packet counts.
         self.keep_alive.heard(now);
         match *packet {
-            Packet::Publish(publish) => self.receive_publish(publish),
+            Packet::Publish(publish) => self.receive_publish(publish, now),
             Packet::PubAck(ack) if self.deliveries.acknowledged(ack.packet_id) => {
                 Ok(Event::Delivered(ack.packet_id))
             }
@@ -159,6 +172,29 @@ impl<F> Session<F> {
     /// client then feels the disk's pace through TCP.
     pub fn wants_read(&self) -> bool {
         self.acknowledgements.len() < self.limits.inflight_inbound_max
+    }
+
+    /// Takes one of [`Limits::connection_publishes_per_s`] for a PUBLISH to the client.
+    ///
+    /// # Errors
+    /// When there will be one.
+    pub fn may_send(&mut self, now: Instant) -> Result<(), Instant> {
+        self.publishes.take(1, self.limits.connection_publishes_per_s, now)
+    }
+
+    /// A PUBLISH that [`may_send`](Self::may_send) has allowed was not sent.
+    pub fn give_back(&mut self) {
+        self.publishes.give_back(1, self.limits.connection_publishes_per_s);
+    }
+
+    /// Whether a QoS 1 message would be sent now: nothing waits, and the window has room.
+    pub fn is_open(&self) -> bool {
+        self.deliveries.is_open(self.window())
+    }
+
+    /// Whether [`next_delivery`](Self::next_delivery) has one.
+    pub fn has_next_delivery(&self) -> bool {
+        self.deliveries.has_next(self.window())
     }
 
     /// Hands over a message for the client. `frame_bytes` is what it costs to keep it.
@@ -212,6 +248,11 @@ impl<F> Session<F> {
     /// Ends a subscription; `false` when there was none.
     pub fn unsubscribe(&mut self, filter: TopicFilter<'_>) -> bool {
         self.subscriptions.unsubscribe(&filter)
+    }
+
+    /// Whether this very filter is subscribed to.
+    pub fn is_subscribed(&self, filter: TopicFilter<'_>) -> bool {
+        self.subscriptions.contains(&filter)
     }
 
     /// The subscriptions that stand, as they were granted, in the filters' order.
@@ -294,7 +335,7 @@ impl<F> Session<F> {
         Ok(Event::Disconnect)
     }
 
-    fn receive_publish<'p>(&mut self, publish: Publish<'p>) -> Result<Event<'p>, Violation> {
+    fn receive_publish<'p>(&mut self, publish: Publish<'p>, now: Instant) -> Result<Event<'p>, Violation> {
         if publish.qos == QoS::ExactlyOnce {
             return Err(Violation::QoS2Publish);
         }
@@ -306,7 +347,12 @@ impl<F> Session<F> {
         if let Some(topic) = &publish.topic {
             check_topic(topic, &self.limits).map_err(Violation::Topic)?;
         }
+        // Also of a message that is throttled: the next ones may be sent to the alias that it sets.
         let topic = self.aliases.resolve(&publish, &self.limits)?;
+        if self.publishes.take(1, self.limits.connection_publishes_per_s, now).is_err() {
+            let throttled = Quota::ConnectionPublishes.exceeded(&self.limits);
+            return Ok(Event::Throttled { packet_id: publish.packet_id, throttled });
+        }
         Ok(Event::Publish { topic, publish })
     }
 

@@ -74,6 +74,10 @@ impl Subscriptions {
         self.0.remove(filter).is_some()
     }
 
+    pub(crate) fn contains(&self, filter: &str) -> bool {
+        self.0.contains_key(filter)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, SubscriptionOptions)> {
         self.0.iter().map(|(filter, options)| (filter.as_ref(), *options))
     }
