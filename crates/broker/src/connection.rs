@@ -2,7 +2,7 @@
 
 use crate::authorize::Client;
 use crate::denials::Denials;
-use crate::event_loop::Unconfirmed;
+use crate::event_loop::{ConnectionPace, Unconfirmed};
 use crate::lifecycle_events::Presence;
 use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
@@ -14,6 +14,7 @@ use mio::{Interest, Registry};
 use mqtt_session::Session;
 use mqtt_wire::PacketId;
 use std::io;
+use std::time::Instant;
 
 /// Reads of one client before the others of its loop get their turn, each of the size of the loop's buffer.
 pub(crate) const READS_PER_TURN_MAX: usize = 4;
@@ -24,6 +25,7 @@ pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) presence: Presence,
     pub(crate) denials: Denials,
+    pub(crate) pace: ConnectionPace,
     pub(crate) outbox: Outbox,
     /// Direct messages whose sender waits for the PUBACK: at most as many as the window.
     pub(crate) unconfirmed: Vec<Unconfirmed>,
@@ -66,6 +68,7 @@ impl Connection {
         client: Client,
         presence: Presence,
         seat: Seat,
+        now: Instant,
     ) -> Self {
         Self {
             transport,
@@ -73,6 +76,7 @@ impl Connection {
             client,
             presence,
             denials: Denials::default(),
+            pace: ConnectionPace::new(now),
             outbox: Outbox::default(),
             unconfirmed: Vec::new(),
             input: Vec::new(),
@@ -89,10 +93,14 @@ impl Connection {
         }
     }
 
-    /// Whether its bytes may be taken: not while it is closing or stalled, does not read what it is sent, or has too
-    /// many publishes without their PUBACK.
+    /// Whether its bytes may be taken: not while it is closing or stalled, does not read what it is sent, has sent more than
+    /// its rate, or has too many publishes without their PUBACK.
     pub(crate) fn may_read(&self) -> bool {
-        !self.is_closing && self.stalled.is_none() && !self.outbox.is_full() && self.session.wants_read()
+        !self.is_closing
+            && self.stalled.is_none()
+            && !self.outbox.is_full()
+            && !self.pace.holds_reads()
+            && self.session.wants_read()
     }
 
     /// Whether its socket took no more when it was last written to.

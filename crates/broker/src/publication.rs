@@ -5,7 +5,7 @@ use crate::message::Message;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use bytes::Bytes;
-use mqtt_session::Attached;
+use mqtt_session::{Attached, Throttled};
 use mqtt_wire::{Properties, QoS, TopicName};
 use rules::{Consequences, Republish, RuleSet};
 use services::{RetainedChange, RetainedChanges, RetainedMessage};
@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::{AppendError, Commit, Position, Transaction};
 use uuid::Uuid;
 
@@ -66,6 +66,9 @@ pub enum PublishError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Messages come too fast.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// What the rules keep of it was refused by the journal.
     #[error(transparent)]
     Journal(#[from] AppendError),
@@ -304,6 +307,7 @@ pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Pub
     if let Topic::Reserved(reason) = topics::of_publish(publish.topic) {
         return Err(refused(reason.to_owned()));
     }
+    shared.account.publish_in_elsewhere(publish.retain.then_some(publish.topic), Instant::now())?;
     publish_to_all(shared, topic, publish)
 }
 

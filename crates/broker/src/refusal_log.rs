@@ -7,7 +7,7 @@ use crate::handshake::{Refusal, Stage};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Refusals of clients without a registered certificate that are told one by one before they are counted only.
+/// Refusals of clients without a registered certificate, or of ones that come too often, that are told one by one before they are counted only.
 ///
 /// Enough for a whole workshop of devices with the wrong keys.
 const STRANGERS_MAX: u32 = 100;
@@ -71,7 +71,9 @@ impl RefusalLog {
 
     /// A connection was refused for this reason. `is_known`: its certificate is registered; anybody can make another.
     pub(crate) fn refused(&mut self, peer: SocketAddr, refusal: &Refusal, is_known: bool, now: Instant) {
-        if is_known || refusal.at == Stage::Tcp || self.may_tell_of_stranger(now) {
+        // Who is throttled may come again as fast as it can.
+        let is_rare = is_known && refusal.throttled.is_none();
+        if is_rare || refusal.at == Stage::Tcp || self.may_tell_of_stranger(now) {
             log_refusal(peer, refusal);
         } else {
             self.untold.add(peer);
@@ -98,7 +100,7 @@ impl RefusalLog {
         if let Some((connections, peer)) = self.untold.take(now) {
             tracing::warn!(
                 target: "eyot::connect", %peer, connections,
-                reason = "no usable TLS, no certificate, or one that is not registered; too many to tell of each",
+                reason = "no usable TLS, no certificate or one that is not registered, or throttled; too many to tell of each",
                 "connections refused"
             );
         }
@@ -158,6 +160,7 @@ mod tests {
             reason: "rubbish".to_owned(),
             at: Stage::Tls,
             unauthorized: None,
+            throttled: None,
         }
     }
 

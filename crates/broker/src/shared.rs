@@ -1,6 +1,7 @@
 //! What all threads of the broker share.
 
 use crate::Parts;
+use crate::account::Account;
 use crate::counters::ThreadCounters;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
@@ -11,6 +12,7 @@ use services::Retained;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 use store::Store;
 
 /// The parts of the server, and the way to every loop.
@@ -20,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) retained: Arc<Retained>,
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) account: Account,
     pub(crate) peers: Vec<Peer>,
     /// Mailboxes that are more than half full.
     congested: Arc<AtomicUsize>,
@@ -59,12 +62,14 @@ impl Peer {
 impl Shared {
     pub(crate) fn new(parts: Parts, limits: Limits, peers: Vec<Peer>, congested: Arc<AtomicUsize>) -> Self {
         let Parts { registry, rules, retained, store, identities: _ } = parts;
+        let limits = Arc::new(limits);
         Self {
             registry,
             rules,
             retained,
             store,
-            limits: Arc::new(limits),
+            account: Account::new(Arc::clone(&limits), Instant::now()),
+            limits,
             peers,
             congested,
             stop_accepting: AtomicBool::new(false),
@@ -81,6 +86,11 @@ impl Shared {
     /// Whether some loop is so far behind that the others should stop reading for a moment.
     pub(crate) fn is_congested(&self) -> bool {
         self.congested.load(Ordering::Relaxed) > 0
+    }
+
+    /// Subscriptions of all clients, as far as the loops have told by now.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.peers.iter().map(|peer| peer.subscriptions.load(Ordering::Acquire)).sum()
     }
 
     /// Sends messages to every loop that has subscribers.

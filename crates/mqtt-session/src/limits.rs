@@ -42,7 +42,7 @@ macro_rules! limits {
             $(
                 $(#[doc = $about])+
                 ///
-                #[doc = concat!("Above it: ", $excess, ". ", $why, ".")]
+                #[doc = concat!("Beyond it: ", $excess, ". ", $why, ".")]
                 pub $name: $type,
             )+
         }
@@ -85,21 +85,21 @@ limits! {
     /// Shortest keep-alive; shorter ones are raised to it.
     keep_alive_min_s: u16 ["seconds", ANY] {
         aws: 30, relaxed: 0, none: 0,
-        excess: "30 applies; MQTT 5 is told in the CONNACK",
+        excess: "the minimum applies; MQTT 5 is told in the CONNACK",
         why: "AWS's number",
     }
     /// Longest keep-alive; longer ones and 0 are lowered to it. `off`: as the client asks, where 0 means that it is never
     /// disconnected for silence [MQTT311 3.1.2-24].
     keep_alive_max_s: Option<u16> ["seconds", SOME] {
         aws: Some(1_200), relaxed: None, none: None,
-        excess: "1200 applies; silence of one and a half keep-alives ends the connection (MQTT 5: 0x8D)",
+        excess: "the maximum applies, and is told in the same way; silence of one and a half keep-alives ends the connection (MQTT 5: 0x8D)",
         why: "AWS's number",
     }
     /// Largest payload of a PUBLISH and of a will.
     payload_bytes_max: usize ["bytes", 1..=PACKET_BYTES_LIMIT as u64] {
         aws: 128 * 1024, relaxed: 1024 * 1024, none: PACKET_BYTES_LIMIT,
         excess: "the connection ends (MQTT 5: 0x97); a CONNECT with such a will is refused; HTTP: 400",
-        why: "AWS's number; `relaxed` stops at 1 MiB, since a payload is in memory several times on its way (input, journal, receivers)",
+        why: "AWS's number; `relaxed` stops at 1 MiB, since a payload is in memory several times on its way (input, journal, receivers); what is kept of one message, by rules or retained, may take 16 MiB",
     }
     /// Longest topic and topic filter in UTF-8; the first three levels of a basic-ingest topic do not count.
     topic_bytes_max: usize ["bytes", 1..=TOPIC_BYTES_LIMIT as u64] {
@@ -111,7 +111,7 @@ limits! {
     topic_slashes_max: usize ["slashes", ANY] {
         aws: 7, relaxed: 128, none: TOPIC_BYTES_LIMIT,
         excess: "as for `topic_bytes_max`",
-        why: "AWS's number; the router takes filters of 129 levels",
+        why: "AWS's number; the router takes filters of 128 levels, 127 slashes",
     }
     /// Longest client identifier in UTF-8.
     client_id_bytes_max: usize ["bytes", 1..=TOPIC_BYTES_LIMIT as u64] {

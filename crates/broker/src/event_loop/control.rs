@@ -75,6 +75,11 @@ impl EventLoop {
         if must_wait {
             return reply.give(Sent::NoRoom);
         }
+        if let Err((quota, _)) = self.may_send(key) {
+            self.hold_up(key, quota);
+            return reply.give(Sent::NoRoom);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let due = Due { message: Arc::clone(&message), retain: false };
         let Delivery::Send(Outgoing { packet_id, .. }) = connection.session.deliver(qos, due, bytes) else {
             return reply.give(Sent::NoRoom);
@@ -91,6 +96,7 @@ impl EventLoop {
             if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
             }
+            self.give_back(key);
             return reply.give(Sent::NoRoom);
         }
         match packet_id {

@@ -2,7 +2,6 @@
 
 use super::EventLoop;
 use super::frames::{View, with_packet};
-use super::lifecycle::Farewell;
 use crate::message::{Due, Message};
 use crate::publication::{Incoming, now_ms};
 use crate::router::Found;
@@ -92,9 +91,15 @@ impl EventLoop {
             self.me().counters.dropped_slow.increment();
             return self.tell_slow(key, "its socket is full; QoS 0 messages for it are dropped");
         }
+        // [AWS General Reference] "Publish requests that exceed that quota are discarded."
+        if let Err((quota, _)) = self.may_send(key) {
+            return self.hold_up(key, quota);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let peer = connection.session.peer();
         let (frame, _) = self.frames.of(view, peer.version, QoS::AtMostOnce, self.now);
         if !peer.takes(frame.len()) {
+            self.give_back(key);
             return self.me().counters.dropped_too_large.increment();
         }
         connection.outbox.push_frame(frame, retain, None, &mut self.pool);
@@ -106,14 +111,22 @@ impl EventLoop {
             return;
         }
         self.make_room(key);
+        // What waits behind others anyway asks when its turn has come.
+        let goes_now = self.connections.get(key).is_some_and(|connection| {
+            !connection.outbox.is_full() && !connection.is_closing && connection.session.is_open()
+        });
+        let too_fast = if goes_now { self.may_send(key).err() } else { None };
         let Some(connection) = self.connections.get_mut(key) else { return };
         let peer = *connection.session.peer();
         let (frame, at) = self.frames.of(view, peer.version, QoS::AtLeastOnce, self.now);
         if !peer.takes(frame.len()) {
+            if goes_now && too_fast.is_none() {
+                self.give_back(key);
+            }
             return self.me().counters.dropped_too_large.increment();
         }
         let (due, bytes) = (Due { message: Arc::clone(message), retain }, message.bytes_len());
-        let delivery = if connection.outbox.is_full() {
+        let delivery = if !goes_now || too_fast.is_some() {
             connection.session.hold(due, bytes)
         } else {
             connection.session.deliver(QoS::AtLeastOnce, due, bytes)
@@ -129,6 +142,11 @@ impl EventLoop {
                 self.me().counters.dropped_slow.increment();
                 self.tell_slow(key, &reason.to_string());
             }
+        }
+        // [AWS General Reference] QoS 1 is tried again for an hour: it waits, as for the window.
+        if let Some((quota, at)) = too_fast {
+            self.hold_up(key, quota);
+            self.resume_at(key, at);
         }
     }
 
@@ -167,11 +185,8 @@ impl EventLoop {
     /// bring more for a client than its outbox holds.
     fn make_room(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.outbox.is_full()
-            && !connection.is_blocked()
-            && let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool)
-        {
-            self.end(key, Farewell::lost(&error));
+        if connection.outbox.is_full() && !connection.is_blocked() {
+            self.write_out(key);
         }
     }
 
@@ -179,9 +194,14 @@ impl EventLoop {
     pub(super) fn feed(&mut self, key: Key) {
         loop {
             let Some(connection) = self.connections.get_mut(key) else { return };
-            if connection.outbox.is_full() || connection.is_closing {
+            if connection.outbox.is_full() || connection.is_closing || !connection.session.has_next_delivery()
+            {
                 return;
             }
+            if let Err((_, at)) = self.may_send(key) {
+                return self.resume_at(key, at);
+            }
+            let Some(connection) = self.connections.get_mut(key) else { return };
             let Some(Outgoing { packet_id, frame: due }) = connection.session.next_delivery() else {
                 return;
             };
@@ -206,9 +226,12 @@ impl EventLoop {
                 );
             if sent {
                 self.sent(key);
-            } else if let Some(packet_id) = packet_id {
+                continue;
+            }
+            if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
             }
+            self.give_back(key);
         }
     }
 

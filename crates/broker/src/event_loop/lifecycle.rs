@@ -158,7 +158,8 @@ impl EventLoop {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
             let (at, unauthorized) = (Stage::Connect, Some(Arc::clone(who)));
-            log_refusal(who.peer, &Refusal { client_id, certificate_id, reason, at, unauthorized });
+            let refusal = Refusal { client_id, certificate_id, reason, at, unauthorized, throttled: None };
+            log_refusal(who.peer, &refusal);
             let failed = lifecycle_events::connect_failed(who, now_ms());
             self.publish_event(failed);
             self.me().counters.connects_refused.increment();
@@ -174,7 +175,8 @@ impl EventLoop {
         let timeout = session.poll_timeout();
         let presence = self.presences.connect(&who.client_id, self.now, now_ms());
         let connected = presence.connected(&who);
-        let key = self.connections.insert(Connection::new(transport, session, client, presence, seat));
+        let connection = Connection::new(transport, session, client, presence, seat, self.now);
+        let key = self.connections.insert(connection);
         let Some(connection) = self.connections.get_mut(key) else { return };
         let socket = connection.transport.socket();
         if let Err(error) = self.poll.registry().register(socket, key.token(), Interest::READABLE) {

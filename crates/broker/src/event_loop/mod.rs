@@ -8,6 +8,7 @@
 //! - `publish`: one PUBLISH, from permission to PUBACK.
 //! - `backlog`: what the journal has no room for yet.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
+//! - `pace`: who goes too fast, and waits.
 //! - `lifecycle`: clients come and go; `control`: what the API asks about them.
 
 mod backlog;
@@ -16,6 +17,7 @@ mod delivery;
 mod frames;
 mod input;
 mod lifecycle;
+mod pace;
 mod publish;
 
 use crate::broker::WAKER;
@@ -36,6 +38,8 @@ use delivery::Receiver;
 use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
+pub(crate) use pace::ConnectionPace;
+use pace::Pace;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,6 +65,7 @@ pub(crate) struct EventLoop {
     presences: Presences,
     router: Router,
     timers: Timers,
+    pace: Pace,
     /// Clients with something to read.
     ready: VecDeque<Key>,
     /// Clients with something to send.
@@ -102,6 +107,7 @@ impl EventLoop {
             presences: Presences::default(),
             router,
             timers: Timers::default(),
+            pace: Pace::new(Instant::now()),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             backlog: Backlog::default(),
@@ -180,7 +186,8 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let retry = !self.ready.is_empty() || !self.backlog.is_empty() || self.draining.is_some();
-        let timer = self.timers.until_next(Instant::now());
+        let now = Instant::now();
+        let timer = self.timers.until_next(now).into_iter().chain(self.pace.until_next(now)).min();
         if retry { Some(timer.map_or(RETRY_EVERY, |timer| timer.min(RETRY_EVERY))) } else { timer }
     }
 
@@ -201,6 +208,7 @@ impl EventLoop {
             }
         }
         self.retry_stalled();
+        self.resume_held_up();
         self.read_ready();
         self.fire_timers();
         self.finish_turn();
@@ -255,7 +263,7 @@ impl EventLoop {
     fn fire_timers(&mut self) {
         while let Some(key) = self.timers.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            if connection.stalled.is_some() {
+            if connection.stalled.is_some() || connection.pace.holds_reads() {
                 connection.session.excuse_silence(self.now);
             }
             if let Some(violation) = connection.session.handle_timeout(self.now) {
@@ -294,9 +302,7 @@ impl EventLoop {
     fn flush(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_dirty = false;
-        if let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool) {
-            return self.end(key, Farewell::lost(&error));
-        }
+        self.write_out(key);
         // There is room again: for messages that waited for it, and for reading.
         self.feed(key);
         self.resume(key);

@@ -24,8 +24,12 @@ impl EventLoop {
         if let Err(denied) = permit {
             return self.deny_publish(key, denied, publish.packet_id);
         }
-        let attached = Attached::of(&publish.properties, &self.shared.limits);
         let who = Arc::clone(&connection.client.who);
+        // After the permission: who has none must not use up what others have.
+        if let Err(throttled) = self.may_take(publish.retain.then_some(topic.as_str())) {
+            return self.discard_publish(key, throttled, publish.packet_id);
+        }
+        let attached = Attached::of(&publish.properties, &self.shared.limits);
         let incoming = Incoming {
             topic,
             payload: publish.payload,
@@ -59,6 +63,7 @@ impl EventLoop {
             return incoming.ingest(self.router.rules(), consequences);
         }
         let rules = self.find_receivers(&incoming.topic, from.filter(|_| incoming.depth == 0));
+        self.count_rules(rules.len());
         incoming.run_rules(&rules, consequences);
         self.deliver_to_receivers(incoming);
         self.forward(incoming);
