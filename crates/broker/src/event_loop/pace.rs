@@ -236,11 +236,11 @@ impl EventLoop {
         }
         let who = &connection.client.who;
         let (client_id, certificate_id, limit) = (&*who.client_id, &*who.principal, throttled.quota.name());
-        let untold = (untold > 0).then_some(untold);
+        let (reason, untold) = (throttled.to_string(), (untold > 0).then_some(untold));
         let others = std::mem::take(&mut self.pace.untold);
         let others = (others > 0).then_some(others);
         tracing::warn!(
-            target: "eyot::throttled", client_id, certificate_id, peer = %who.peer, limit, reason = %throttled, untold,
+            target: "eyot::throttled", client_id, certificate_id, peer = %who.peer, limit, reason, untold,
             others, "throttled"
         );
     }
