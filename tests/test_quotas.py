@@ -45,8 +45,8 @@ def device(cloud, tmp_path_factory):
 class Small:
     """A server with AWS's limits, but for those given; and a device of it."""
 
-    def __init__(self, directory, **limits):
-        flags = [f"--limit={name}={value}" for name, value in limits.items()]
+    def __init__(self, directory, *flags, **limits):
+        flags = [*flags] + [f"--limit={name}={value}" for name, value in limits.items()]
         self.server = Server(directory, *flags, pace=AWS)
         self.directory = directory
 
@@ -233,8 +233,21 @@ def test_8_topic_aliases(server, device, name):
         expect_end(client, 5, TOPIC_ALIAS_INVALID)
 
 
-@pytest.mark.parametrize("asked, at_most", [(0, 1), (1, 1), (604_800, 604_800), (604_801, 604_800), (0xFFFF_FFFF, 604_800)])
-def test_message_expiry_is_1_to_604800_seconds(server, device, name, asked, at_most):
+@pytest.mark.parametrize("asked, at_most", [(604_799, 604_799), (604_801, 604_800), (0xFFFF_FFFF, 604_800)])
+def test_message_expiry_of_7_days(server, device, name, asked, at_most):
+    assert at_most - 1 <= expiry_of(server, device, name, asked) <= at_most
+
+
+def test_message_expiry_of_a_second(tmp_path):
+    """AWS's second cannot be told from none: what is left of it is rounded down."""
+    _, limits = limits_of()
+    assert limits["message_expiry_min_s"]["aws"] == "1"
+    with Small(tmp_path, message_expiry_min_s=100) as small:
+        assert 99 <= expiry_of(small.server, small.device, "client", 0) <= 100
+
+
+def expiry_of(server, device, name, asked):
+    """Which expiry the subscriber is told."""
     with mqtt5.connected(server, device, f"{name}-to") as to, mqtt5.connected(server, device, f"{name}-by") as by:
         to.send(mqtt5.subscribe(1, name))
         assert codes_of(to.read()) == [0]
@@ -243,7 +256,7 @@ def test_message_expiry_is_1_to_604800_seconds(server, device, name, asked, at_m
         # Topic, length of the properties, the property, the payload.
         assert kind == PUBLISH and body[2 + len(name):][:2] == b"\x05\x02"
         (left,) = struct.unpack("!I", body[4 + len(name):][:4])
-        assert at_most - 1 <= left <= at_most
+        return left
 
 
 # One connection --------------------------------------------------------------------------------------------------
@@ -505,6 +518,16 @@ def test_messages_a_second_from_all_clients(tmp_path, version):
         assert len(acks) == (len(taken) if version == 4 else 50)
         assert throttled(small.server, "account_publishes_in_per_s") == 50 - len(taken)
         small.server.expect_log("by", because("more than 5 messages in a second from all clients"))
+
+
+def test_messages_a_second_from_clients_of_several_loops(tmp_path):
+    with Small(tmp_path, "--loops=3", account_publishes_in_per_s=5) as small:
+        clients = [Client.connected(small.server, small.device, f"client-{number}") for number in range(8)]
+        for client in clients:
+            client.send(b"".join(mqtt.publish("t", "x", 1, number) for number in range(1, 11)) + PING)
+        taken = sum(len(count_until_ping(client)) for client in clients)
+        assert 5 <= taken < 80
+        assert throttled(small.server, "account_publishes_in_per_s") == 80 - taken
 
 
 def test_messages_a_second_over_http(tmp_path):

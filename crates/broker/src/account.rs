@@ -126,9 +126,9 @@ impl Account {
     /// # Errors
     /// They come too fast.
     pub(crate) fn publish_in_elsewhere(&self, retained: Option<&str>, now: Instant) -> Result<(), Throttled> {
-        let taken = self.publishes_in.take(1, self.limits.account_publishes_in_per_s, now);
-        taken.map_err(|_| self.exceeded(Quota::AccountPublishesIn))?;
-        self.retain(retained, now)
+        let rate = self.limits.account_publishes_in_per_s;
+        self.publishes_in.take(1, rate, now).map_err(|_| self.exceeded(Quota::AccountPublishesIn))?;
+        self.retain(retained, now).inspect_err(|_| self.publishes_in.give_back(1, rate))
     }
 
     /// So many copies of a message that go out.
@@ -254,5 +254,18 @@ mod tests {
         let later = now + Duration::from_millis(500);
         assert_eq!(quota(account.publish_in(Some("c"), &mut lease, later)), None);
         assert_eq!(account.publish_out(1, &mut lease, now), Ok(()), "out has a bucket of its own");
+    }
+
+    #[test]
+    fn messages_from_elsewhere_are_counted_with_those_of_the_loops() {
+        let now = Instant::now();
+        let limits = Limits { account_publishes_in_per_s: Rate::per_second(3), ..Limits::aws() };
+        let (account, mut lease) = (account(limits, now), Lease::default());
+        assert_eq!(quota(account.publish_in(None, &mut lease, now)), None);
+        assert_eq!(quota(account.publish_in_elsewhere(Some("a"), now)), None);
+        assert_eq!(quota(account.publish_in_elsewhere(Some("a"), now)), Some(Quota::TopicRetained));
+        assert_eq!(quota(account.publish_in_elsewhere(None, now)), None, "the refused one was put back");
+        assert_eq!(quota(account.publish_in_elsewhere(None, now)), Some(Quota::AccountPublishesIn));
+        assert_eq!(quota(account.publish_in(None, &mut lease, now)), Some(Quota::AccountPublishesIn));
     }
 }

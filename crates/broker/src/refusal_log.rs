@@ -150,6 +150,8 @@ pub(crate) fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
 mod tests {
     use super::*;
 
+    use mqtt_session::{Limits, Quota};
+
     const PEER: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 4_000);
 
@@ -176,6 +178,9 @@ mod tests {
         assert_eq!(log.untold.count, 5, "there was time for one");
         log.refused(PEER, &stranger(), true, start + STRANGER_EVERY);
         assert_eq!(log.untold.count, 5, "a device that we know is always told");
+        let throttled = Some(Quota::ClientConnects.exceeded(&Limits::aws()));
+        log.refused(PEER, &Refusal { throttled, ..stranger() }, true, start + STRANGER_EVERY);
+        assert_eq!(log.untold.count, 6, "but not one that comes too often");
     }
 
     #[test]

@@ -236,7 +236,7 @@ limits! {
     /// PUBLISH packets and HTTP publishes of all clients in a second.
     account_publishes_in_per_s: Rate ["per second", SOME] {
         aws: Rate::per_second(20_000), relaxed: Rate::UNLIMITED, none: Rate::UNLIMITED,
-        excess: "as for `connection_publishes_per_s`; HTTP: ThrottlingException",
+        excess: "as for `connection_publishes_per_s`; HTTP: 429",
         why: "AWS's number in its large regions",
     }
     /// Messages to clients and matching rules in a second, a copy for each.

@@ -34,6 +34,12 @@ impl SharedBucket {
         self.take_some(tokens, tokens, rate, now).map(drop)
     }
 
+    /// Puts back what was just taken and not used.
+    pub fn give_back(&self, tokens: u64, rate: Rate) {
+        // What was taken has moved it on by as much.
+        self.full_at_ns.fetch_sub(tokens * rate.one_ns, Ordering::Relaxed);
+    }
+
     /// Takes `least` to `most`, as many as there are; gives how many.
     fn take_some(&self, least: u64, most: u64, rate: Rate, now: Instant) -> Result<u64, Instant> {
         let now_ns = u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX);
@@ -143,6 +149,8 @@ mod tests {
         let mut lease = Lease::default();
         assert_eq!(lease.take(1, &bucket, rate, start), Ok(()));
         lease.give_back(1);
+        assert_eq!(taken(&mut lease, &bucket, rate, start), 1);
+        bucket.give_back(1, rate);
         assert_eq!(taken(&mut lease, &bucket, rate, start), 1);
     }
 
