@@ -32,6 +32,7 @@ mod publication;
 mod refusal_log;
 mod router;
 mod seats;
+mod sessions;
 mod shared;
 mod slots;
 mod timers;

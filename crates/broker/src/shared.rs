@@ -2,10 +2,14 @@
 
 use crate::Parts;
 use crate::account::Account;
+use crate::config::StartError;
 use crate::counters::ThreadCounters;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mail, Mailbox};
 use crate::message::Message;
+use crate::publication::now_ms;
+use crate::sessions::{Absent, HandedOut, Loaded, Offer, Sessions};
 use mqtt_session::Limits;
+use mqtt_wire::QoS;
 use registry::Registry;
 use rules::Rules;
 use services::Retained;
@@ -13,13 +17,14 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
-use store::Store;
+use store::{Store, Transaction};
 
 /// The parts of the server, and the way to every loop.
 pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) retained: Arc<Retained>,
+    pub(crate) sessions: Sessions,
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
     pub(crate) account: Account,
@@ -60,27 +65,83 @@ impl Peer {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts, limits: Limits, peers: Vec<Peer>, congested: Arc<AtomicUsize>) -> Self {
+    /// Also gives the sessions of each loop whose clients are away.
+    ///
+    /// # Errors
+    /// [`StartError::Load`] when they cannot be read.
+    pub(crate) fn new(
+        parts: Parts,
+        limits: Limits,
+        peers: Vec<Peer>,
+        congested: Arc<AtomicUsize>,
+    ) -> Result<(Self, Vec<Vec<Absent>>), StartError> {
         let Parts { registry, rules, retained, store, identities: _ } = parts;
-        let limits = Arc::new(limits);
-        Self {
+        let (limits, hasher) = (Arc::new(limits), RandomState::new());
+        let place_of = |client_id: &str| place_of(&hasher, client_id, peers.len());
+        let Loaded { sessions, absent } = Loaded::load(&store, &limits, peers.len(), place_of, now_ms())?;
+        let stop_accepting = AtomicBool::new(false);
+        let shared = Self {
             registry,
             rules,
             retained,
+            sessions,
             store,
             account: Account::new(Arc::clone(&limits), Instant::now()),
             limits,
             peers,
             congested,
-            stop_accepting: AtomicBool::new(false),
-            hasher: RandomState::new(),
-        }
+            stop_accepting,
+            hasher,
+        };
+        Ok((shared, absent))
     }
 
     /// The loop that a client belongs to: a client id always meets its own earlier connection there.
     pub(crate) fn owner(&self, client_id: &str) -> &Peer {
-        let hash = self.hasher.hash_one(client_id);
-        &self.peers[(hash % self.peers.len() as u64) as usize]
+        &self.peers[place_of(&self.hasher, client_id, self.peers.len())]
+    }
+
+    /// Gives a message to groups, and lists the sessions that it must be kept for.
+    pub(crate) fn offer(
+        &self,
+        topic: &str,
+        qos: QoS,
+        from: Option<&str>,
+        message: impl FnOnce() -> Arc<Message>,
+    ) -> Option<Offer> {
+        let mut handed_out = HandedOut::default();
+        let offer = self.sessions.offer(topic, qos, from, message, &mut handed_out);
+        self.tell(handed_out);
+        offer
+    }
+
+    /// Tells loops that there is something for their clients, and the log what a limit kept from being queued.
+    pub(crate) fn tell(&self, handed_out: HandedOut) {
+        let HandedOut { mut woken, refused, expired } = handed_out;
+        woken.sort_unstable_by_key(|inbox| inbox.place);
+        for inboxes in woken.chunk_by(|one, other| one.place == other.place) {
+            self.peers[inboxes[0].place].mailbox.post(Mail::Waiting(inboxes.to_vec()));
+        }
+        if refused.is_empty() && expired.is_empty() {
+            return;
+        }
+        if let Some(first) = refused.first() {
+            self.peers[0].counters.dropped_queue_full.add(refused.len() as u64);
+            if self.sessions.may_tell(now_ms()) {
+                let (topic, dropped) =
+                    (first.message.topic(), self.peers[0].counters.dropped_queue_full.value());
+                tracing::warn!(
+                    target: "eyot::delivery", topic = topic.as_str(), dropped,
+                    "the queue of a session or a group is full: messages for it are dropped"
+                );
+            }
+        }
+        let mut transaction = Transaction::new();
+        refused.into_iter().chain(expired).for_each(|due| due.settle(&mut transaction));
+        // Else they are found again after a start, and then come to the client all the same.
+        if let Err(error) = self.store.append_from(&mut transaction) {
+            tracing::warn!(%error, "messages that are not delivered could not be removed from the store");
+        }
     }
 
     /// Whether some loop is so far behind that the others should stop reading for a moment.
@@ -107,4 +168,8 @@ impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stop_accepting.load(Ordering::SeqCst)
     }
+}
+
+fn place_of(hasher: &RandomState, client_id: &str, loops: usize) -> usize {
+    (hasher.hash_one(client_id) % loops as u64) as usize
 }

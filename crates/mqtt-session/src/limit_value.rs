@@ -1,7 +1,7 @@
 //! The values of limits as text: for the command line, the settings file and the table.
 
-use crate::limits::QoS2Subscribe;
 use crate::rate::Rate;
+use mqtt_wire::QoS;
 use mqtt_wire::topic::MatchRules;
 use std::ops::RangeInclusive;
 
@@ -100,7 +100,21 @@ macro_rules! words {
 }
 words! {
     MatchRules { "aws" => MatchRules::Aws, "mqtt" => MatchRules::Mqtt }
-    QoS2Subscribe { "close" => QoS2Subscribe::Close, "grant-qos-1" => QoS2Subscribe::GrantQoS1 }
+}
+
+/// A highest QoS: without QoS 1 nothing of ours that is kept would be acknowledged.
+impl LimitValue for QoS {
+    fn parse(text: &str, _: &RangeInclusive<u64>) -> Result<Self, String> {
+        match text {
+            "1" => Ok(Self::AtLeastOnce),
+            "2" => Ok(Self::ExactlyOnce),
+            _ => Err("it must be `1` or `2`".to_owned()),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.number().to_string()
+    }
 }
 
 impl LimitValue for bool {
@@ -134,7 +148,7 @@ mod tests {
         round(&[(Rate::per_second(100), "100"), (Rate::UNLIMITED, "unlimited")]);
         round(&[(true, "true"), (false, "false")]);
         round(&[(MatchRules::Aws, "aws"), (MatchRules::Mqtt, "mqtt")]);
-        round(&[(QoS2Subscribe::Close, "close"), (QoS2Subscribe::GrantQoS1, "grant-qos-1")]);
+        round(&[(QoS::AtLeastOnce, "1"), (QoS::ExactlyOnce, "2")]);
     }
 
     #[test]

@@ -7,8 +7,8 @@
 use crate::limit_value::LimitValue;
 use crate::profile::Profile;
 use crate::rate::Rate;
-use mqtt_wire::PACKET_BYTES_LIMIT;
 use mqtt_wire::topic::{MatchRules, TOPIC_BYTES_LIMIT};
+use mqtt_wire::{PACKET_BYTES_LIMIT, QoS};
 
 /// Room for everything but the payload in the largest packet.
 ///
@@ -131,17 +131,23 @@ limits! {
         excess: "0x80 for that filter in the SUBACK (MQTT 5: 0x97)",
         why: "AWS's number, and what its clients saw [verified 6]",
     }
-    /// Longest ShareName of a shared subscription, in UTF-8. Not in effect before shared subscriptions are there.
-    share_name_bytes_max: usize ["bytes", 1..=TOPIC_BYTES_LIMIT as u64] {
-        aws: 128, relaxed: 1_024, none: TOPIC_BYTES_LIMIT,
+    /// Longest ShareName of a shared subscription.
+    share_name_chars_max: usize ["characters", SOME] {
+        aws: 128, relaxed: 1_024, none: usize::MAX,
         excess: "as for `topic_bytes_max`",
         why: "AWS's number",
     }
-    /// What happens to a SUBSCRIBE that asks for QoS 2.
-    qos2_subscribe: QoS2Subscribe ["close, grant-qos-1", ANY] {
-        aws: QoS2Subscribe::Close, relaxed: QoS2Subscribe::GrantQoS1, none: QoS2Subscribe::GrantQoS1,
-        excess: "`close`: the connection ends (MQTT 5: 0x9B)",
-        why: "AWS does not offer QoS 2; [MQTT311 3.8.4-6] allows to grant less",
+    /// Highest QoS.
+    qos_max: QoS ["1, 2", ANY] {
+        aws: QoS::AtLeastOnce, relaxed: QoS::ExactlyOnce, none: QoS::ExactlyOnce,
+        excess: "PUBLISH and SUBSCRIBE: the connection ends (MQTT 5: 0x9B); a CONNECT with such a will is refused",
+        why: "AWS does not offer QoS 2",
+    }
+    /// Whether what was sent before and is sent again on a new connection has its earlier identifier and DUP 1.
+    marks_redeliveries: bool ["true, false", ANY] {
+        aws: false, relaxed: true, none: true,
+        excess: "redeliveries look like new messages",
+        why: "AWS's rule; [MQTT311 4.4.0-1] has the other",
     }
     /// QoS 1 messages of a client whose PUBACK is owed.
     inflight_inbound_max: usize ["messages", 1..=PACKET_IDS as u64] {
@@ -165,6 +171,30 @@ limits! {
     pending_bytes_max: usize ["bytes", ANY] {
         aws: 8 * 1024 * 1024, relaxed: 64 * 1024 * 1024, none: usize::MAX,
         excess: "dropped and counted; an empty queue takes one message of any size",
+        why: "ours: one message may have 128 KiB and another 40 bytes",
+    }
+    /// How long the session of a client of MQTT 3.1.1 with clean session 0 outlives its connection.
+    session_expiry_default_s: u32 ["seconds", ANY] {
+        aws: 3_600, relaxed: 604_800, none: 604_800,
+        excess: "the session ends with all that is queued for it",
+        why: "AWS's number: an hour",
+    }
+    /// Longest that a client of MQTT 5 may ask for; longer ones are lowered to it.
+    session_expiry_max_s: u32 ["seconds", ANY] {
+        aws: 604_800, relaxed: u32::MAX, none: u32::MAX,
+        excess: "the maximum applies, and is told in the CONNACK",
+        why: "AWS's number: seven days",
+    }
+    /// QoS 1 messages that wait for one persistent session, or one group that shares a subscription.
+    queued_messages_max: usize ["messages", ANY] {
+        aws: 86_400, relaxed: 1_000_000, none: usize::MAX,
+        excess: "dropped and counted",
+        why: "ours, AWS names none: what a device misses in a day at one message a second",
+    }
+    /// The same bound in bytes.
+    queued_bytes_max: usize ["bytes", ANY] {
+        aws: 32 * 1024 * 1024, relaxed: 256 * 1024 * 1024, none: usize::MAX,
+        excess: "dropped and counted",
         why: "ours: one message may have 128 KiB and another 40 bytes",
     }
     /// Topic aliases that a client of MQTT 5 may set; 0: none.
@@ -281,21 +311,12 @@ limits! {
         excess: "as for `account_publishes_in_per_s`",
         why: "AWS's number, as far as is known",
     }
-    /// Messages in a second that are queued for clients that are away. Not in effect before there are such queues.
+    /// Messages in a second that are queued for clients that are away. Not in effect yet.
     queued_messages_per_s: Rate ["per second", SOME] {
         aws: Rate::per_second(500), relaxed: Rate::UNLIMITED, none: Rate::UNLIMITED,
         excess: "dropped and counted",
         why: "AWS's number",
     }
-}
-
-/// What happens to a SUBSCRIBE that asks for QoS 2, which the server does not offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QoS2Subscribe {
-    /// The connection closes, as on AWS.
-    Close,
-    /// QoS 1 is granted [MQTT311 3.8.4-6].
-    GrantQoS1,
 }
 
 impl Limits {
@@ -446,7 +467,7 @@ mod tests {
         assert_eq!((limits.inflight_inbound_max, limits.inflight_outbound_max), (100, 100));
         assert_eq!((limits.keep_alive_min_s, limits.keep_alive_max_s), (30, Some(1_200)));
         assert_eq!((limits.message_expiry_min_s, limits.message_expiry_max_s), (1, 604_800));
-        assert_eq!((limits.topic_aliases_max, limits.share_name_bytes_max), (8, 128));
+        assert_eq!((limits.topic_aliases_max, limits.share_name_chars_max), (8, 128));
         assert_eq!(limits.connection_publishes_per_s.count(), 100);
         assert_eq!(limits.connection_bytes_per_s.count(), 524_288);
         assert_eq!((limits.client_connects_per_s.count(), limits.account_connects_per_s.count()), (1, 500));
@@ -456,6 +477,8 @@ mod tests {
         assert_eq!((limits.account_subscribes_per_s.count(), limits.account_retained_max), (500, 500_000));
         assert_eq!((limits.account_retained_per_s.count(), limits.topic_retained_per_s.count()), (500, 1));
         assert_eq!(limits.queued_messages_per_s.count(), 500);
+        assert_eq!((limits.session_expiry_default_s, limits.session_expiry_max_s), (3_600, 604_800));
+        assert_eq!(limits.qos_max, QoS::AtLeastOnce);
     }
 
     #[test]

@@ -36,9 +36,9 @@ fn message(number: u16) -> Publish<'static> {
     }
 }
 
-fn throttled(number: u16) -> Event<'static> {
+fn throttled(number: u16) -> Event<'static, ()> {
     let throttled = Quota::ConnectionPublishes.exceeded(&Limits::aws());
-    Event::Throttled { packet_id: PacketId::new(number), throttled }
+    Event::Throttled { packet_id: PacketId::new(number), qos: QoS::AtLeastOnce, throttled }
 }
 
 /// [AWS General Reference] 100 publishes a second per connection; what exceeds them is discarded.

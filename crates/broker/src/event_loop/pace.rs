@@ -11,7 +11,7 @@ use crate::denials::Denials;
 use crate::slots::Key;
 use mqtt_session::rate::{Lease, TokenBucket};
 use mqtt_session::{Quota, Rate, Throttled};
-use mqtt_wire::{PacketId, ProtocolVersion, ReasonCode, TopicFilter};
+use mqtt_wire::{PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilter};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
@@ -139,20 +139,34 @@ impl EventLoop {
         }
     }
 
-    /// A message that a client published goes nowhere. [AWS General Reference] With QoS 1 a client of MQTT 5 is told so
-    /// in the PUBACK; MQTT 3.1.1 has no way to say it, so there is none.
-    pub(super) fn discard_publish(&mut self, key: Key, throttled: Throttled, packet_id: Option<PacketId>) {
+    /// A message that a client published goes nowhere. [AWS General Reference] With QoS 1 and 2 a client of MQTT 5 is told
+    /// so in the PUBACK or PUBREC; MQTT 3.1.1 has no way to say it, so there is none.
+    pub(super) fn discard_publish(
+        &mut self,
+        key: Key,
+        throttled: Throttled,
+        packet_id: Option<PacketId>,
+        qos: QoS,
+    ) {
         self.tell_throttled(key, throttled);
         let Some(connection) = self.connections.get_mut(key) else { return };
         if let Some(packet_id) = packet_id
             && connection.session.peer().version == ProtocolVersion::V5
         {
-            connection.session.expect_ack(packet_id, ReasonCode::QuotaExceeded, None);
+            connection.session.expect_ack(packet_id, qos, ReasonCode::QuotaExceeded, None);
             self.release_acks(key);
         }
     }
 
-    /// A message to a client is dropped, or waits until then.
+    /// The next message to a client waits until then, and those behind it.
+    pub(super) fn wait_for_rate(&mut self, key: Key, quota: Quota, at: Instant) {
+        if self.connections.get(key).is_some_and(|connection| connection.pace.resumes_at.is_none()) {
+            self.hold_up(key, quota);
+        }
+        self.resume_at(key, at);
+    }
+
+    /// A message to a client is dropped, or waits.
     pub(super) fn hold_up(&mut self, key: Key, quota: Quota) {
         self.shared.account.count(quota);
         self.tell_throttled(key, quota.exceeded(&self.shared.limits));
