@@ -186,6 +186,24 @@ def test_filters_of_256_bytes_and_7_slashes(server, device, name, version):
 
 
 @VERSIONS
+def test_share_names_of_128_characters(server, device, name, version):
+    with connected(server, device, name, version) as client:
+        client.send(packets(version).subscribe(1, f"$share/{'ü' * 128}/{name}", f"$share/{'ü' * 129}/{name}", f"$share/s/{'/' * 7}"))
+        assert list(client.read()[2][-3:]) == [0, 0x80 if version == 4 else TOPIC_FILTER_INVALID, 0]
+
+
+@pytest.mark.parametrize("asked, applies", [(0, 0), (604_800, 604_800), (604_801, 604_800), (0xFFFF_FFFF, 604_800)])
+def test_sessions_of_7_days(server, cloud, device, name, asked, applies):
+    """MQTT 3.1.1 has an hour; the API tells. That sessions end then is in test_sessions.py."""
+    with Client(server, tls_context(device)) as client:
+        client.send(mqtt5.connect(name, found=b"\x11" + struct.pack("!I", asked)))
+        kind, _, body = client.read()
+        assert (kind, body[1], body[3:8]) == (CONNACK, SUCCESS, b"\x11" + struct.pack("!I", applies))
+    with Client.connected(server, device, f"{name}-old", clean=False):
+        assert cloud.data.get_connection(clientId=f"{name}-old")["sessionExpiry"] == 3_600
+
+
+@VERSIONS
 def test_client_id_of_128_bytes(server, device, name, version):
     longest = name.ljust(128, "x")
     with connected(server, device, longest, version):
@@ -315,6 +333,20 @@ def test_100_messages_a_second_to_one_connection(server, device, name):
         assert 100 <= seen < 240
     for publisher in publishers:
         publisher.close()
+
+
+@VERSIONS
+def test_qos_2_above_the_rate(tmp_path, version):
+    """Where QoS 2 is offered: MQTT 5 is told in the PUBREC, MQTT 3.1.1 gets none."""
+    pubrec = 5
+    with Small(tmp_path, qos_max=2, connection_publishes_per_s=20) as small, connected(small.server, small.device, "client", version) as client:
+        client.send(b"".join(packets(version).publish("t", "x", 2, number) for number in range(1, 61)) + PING)
+        refused = taken = 0
+        while (packet := client.read())[0] != mqtt.PINGRESP:
+            assert packet[0] == pubrec
+            is_refused = len(packet[2]) > 2 and packet[2][2] == QUOTA_EXCEEDED
+            refused, taken = refused + is_refused, taken + (not is_refused)
+        assert 20 <= taken < 60 and refused == (60 - taken if version == 5 else 0)
 
 
 def test_both_directions_count_together(server, device, name):
@@ -545,16 +577,17 @@ def test_messages_a_second_over_http(tmp_path):
         assert "account_publishes_in_per_s" in response["Error"]["Message"]
 
 
-def test_messages_a_second_to_all_clients(tmp_path):
+@pytest.mark.parametrize("clean", [True, False], ids=["clean", "kept"])
+def test_messages_a_second_to_all_clients(tmp_path, clean):
     """QoS 0 is discarded, QoS 1 waits."""
     with Small(tmp_path, account_publishes_out_per_s=10) as small, Client.connected(small.server, small.device, "by") as by, \
-            Client.connected(small.server, small.device, "lossy") as lossy, Client.connected(small.server, small.device, "sure") as sure:
+            Client.connected(small.server, small.device, "lossy") as lossy, Client.connected(small.server, small.device, "sure", clean=clean) as sure:
         lossy.subscribe("a", qos=0)
         sure.subscribe("b", qos=1)
         by.send(mqtt.publish("a", "x") * 50 + PING)
         assert count_until_ping(by) == {}
-        by.send(b"".join(mqtt.publish("b", str(number), 1, number) for number in range(1, 31)) + PING)
-        assert len(count_until_ping(by)) == 30
+        by.send(b"".join(mqtt.publish("b", str(number), 1, number) for number in range(1, 31)))
+        assert len(acks_until(by, 30)) == 30
         assert [int(sure.read_message()[1]) for _ in range(30)] == list(range(1, 31))
         lossy.send(PING)
         seen = 0

@@ -221,7 +221,9 @@ impl EventLoop {
             return None;
         }
         let waits_outside = || connection.inbox.as_ref().is_some_and(|inbox| !inbox.is_idle());
-        if !connection.session.has_next_delivery() && !(connection.session.is_open() && waits_outside()) {
+        let has_next =
+            connection.session.has_next_delivery() || connection.session.is_open() && waits_outside();
+        if !has_next {
             return None;
         }
         if let Err((quota, at)) = self.may_send(key) {
