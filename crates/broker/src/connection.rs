@@ -2,7 +2,7 @@
 
 use crate::authorize::Client;
 use crate::denials::Denials;
-use crate::event_loop::{ConnectionPace, Unconfirmed};
+use crate::event_loop::{ConnectionPace, Replay, Unconfirmed};
 use crate::lifecycle_events::{Event, Presence};
 use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
@@ -41,6 +41,8 @@ pub(crate) struct Connection {
     pub(crate) input: Vec<u8>,
     /// Messages for it that other threads bring; it has one if its session is kept or it shares a subscription.
     pub(crate) inbox: Option<Arc<Inbox>>,
+    /// Retained messages that it is still to be sent; at most one entry per subscription.
+    pub(crate) replays: VecDeque<Replay>,
     /// The store has its session.
     pub(crate) is_kept: bool,
     /// Its session is on its way to the disk: the client has no CONNACK yet and gets nothing.
@@ -123,6 +125,7 @@ impl Connection {
             unconfirmed: Vec::new(),
             input: Vec::new(),
             inbox: None,
+            replays: VecDeque::new(),
             is_kept: false,
             is_opening: true,
             held: VecDeque::new(),

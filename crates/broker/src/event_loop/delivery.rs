@@ -4,11 +4,11 @@ use super::EventLoop;
 use super::frames::{Header, View, with_packet};
 use crate::connection::Reply;
 use crate::message::{Due, Message};
-use crate::publication::{Effects, Incoming, now_ms};
+use crate::publication::{Effects, Incoming};
 use crate::router::Found;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
-use mqtt_wire::{PacketId, QoS, SubscriptionOptions, TopicFilter, TopicName};
+use mqtt_wire::{PacketId, QoS, SubscriptionOptions};
 use rules::Rule;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -84,11 +84,11 @@ impl EventLoop {
     }
 
     /// Whether the client's session is kept: then what comes with QoS 1 goes by way of the store, see `sessions`.
-    fn is_kept(&self, key: Key) -> bool {
+    pub(super) fn is_kept(&self, key: Key) -> bool {
         self.connections.get(key).is_some_and(|connection| connection.is_kept)
     }
 
-    fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
+    pub(super) fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
         if !self.may_receive(key, &view.topic) {
             return;
         }
@@ -114,7 +114,7 @@ impl EventLoop {
     }
 
     /// With QoS 1 or 2.
-    fn deliver_acknowledged(
+    pub(super) fn deliver_acknowledged(
         &mut self,
         key: Key,
         view: &View<'_>,
@@ -165,39 +165,6 @@ impl EventLoop {
         }
     }
 
-    /// Replays what is retained for a filter that has just been subscribed.
-    ///
-    /// [AWS mqtt retain] Only the message of exactly that topic; by the standard those of all topics that match.
-    pub(super) fn replay_retained(&mut self, key: Key, filter: TopicFilter<'_>, granted: QoS) {
-        let now_ms = now_ms();
-        let limits = &self.shared.limits;
-        let retained = if !filter.has_wildcard() {
-            Vec::from_iter(self.shared.retained.get(&filter, now_ms))
-        } else if limits.retained_on_wildcards {
-            let literal =
-                filter.find(['+', '#']).map_or(filter.as_str(), |wildcard| &filter.as_str()[..wildcard]);
-            // `a/#` matches `a` too, where the standard's rules hold.
-            let prefix = literal.strip_suffix('/').unwrap_or(literal);
-            let matches = |topic: &str| {
-                TopicName::parse(topic).is_ok_and(|topic| filter.matches(topic, limits.match_rules))
-            };
-            self.shared.retained.matching(prefix, now_ms, matches)
-        } else {
-            return;
-        };
-        for message in retained.iter().filter_map(|kept| Message::of_retained(kept, granted, now_ms)) {
-            let view = View::of(&message);
-            if message.qos == QoS::AtMostOnce {
-                self.deliver_at_most_once(key, &view, true);
-            } else if self.is_kept(key) {
-                self.keep_for(key, message);
-            } else {
-                self.deliver_acknowledged(key, &view, &message, message.qos, true);
-            }
-            self.frames.clear();
-        }
-    }
-
     /// Does not wait for the turn's end with an outbox that is full, if its socket is not known to be: one turn can
     /// bring more for a client than its outbox holds.
     fn make_room(&mut self, key: Key) {
@@ -211,6 +178,9 @@ impl EventLoop {
     pub(super) fn feed(&mut self, key: Key) {
         while let Some(outgoing) = self.next_outgoing(key) {
             self.send_due(key, outgoing);
+        }
+        if self.connections.get(key).is_some_and(|connection| !connection.replays.is_empty()) {
+            self.mark_ready(key, false);
         }
     }
 

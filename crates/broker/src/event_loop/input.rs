@@ -13,7 +13,7 @@ use crate::transport::Read;
 use mqtt_session::{Event, Subscribed, check_filter};
 use mqtt_wire::{
     FilterRequest, Packet, Properties, ProtocolVersion, QoS, ReasonCode, ReasonCodes, RetainHandling, SubAck,
-    Subscribe, TopicFilter, UnsubAck, Unsubscribe,
+    Subscribe, UnsubAck, Unsubscribe,
 };
 use store::Transaction;
 
@@ -58,6 +58,7 @@ impl EventLoop {
     }
 
     fn read(&mut self, key: Key, buffer: &mut [u8]) {
+        self.replay_more(key);
         // What waited behind a stall comes first.
         self.take_bytes(key, &[]);
         for _ in 0..READS_PER_TURN_MAX {
@@ -233,15 +234,6 @@ impl EventLoop {
         self.keep(key, effects, Reply::Packet { bytes, replays });
     }
 
-    /// Sends what is retained for filters that have just been subscribed.
-    pub(super) fn replay(&mut self, key: Key, replays: &[(Box<str>, QoS)]) {
-        for (filter, granted) in replays {
-            if let Ok(filter) = TopicFilter::parse(filter) {
-                self.replay_retained(key, filter, *granted);
-            }
-        }
-    }
-
     fn may_subscribe(&mut self, key: Key, request: &FilterRequest<'_>) -> Result<(), NotPermitted> {
         let filter = request.filter.as_str();
         let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
@@ -296,6 +288,7 @@ impl EventLoop {
             if !connection.session.unsubscribe(filter) {
                 continue;
             }
+            connection.replays.retain(|replay| !replay.is_of(&filter));
             self.router.unsubscribe(&filter, key);
             let is_kept = connection.is_kept;
             if let Some(inbox) = connection.inbox.clone() {

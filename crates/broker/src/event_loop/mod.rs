@@ -7,6 +7,7 @@
 //! - `input`: bytes to packets to what they ask for.
 //! - `publish`: one PUBLISH, from permission to PUBACK. `exactly_once`: what follows with QoS 2.
 //! - `backlog`: what the journal has no room for yet.
+//! - `replay`: retained messages to who subscribes.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
 //! - `pace`: who goes too fast, and waits.
 //! - `sessions`: what outlives a connection.
@@ -21,6 +22,7 @@ mod input;
 mod lifecycle;
 mod pace;
 mod publish;
+mod replay;
 mod sessions;
 
 use crate::broker::WAKER;
@@ -44,6 +46,7 @@ use lifecycle::Farewell;
 use mio::{Events, Poll};
 pub(crate) use pace::ConnectionPace;
 use pace::Pace;
+pub(crate) use replay::Replay;
 use sessions::Away;
 use std::collections::{HashMap, VecDeque};
 use std::io;

@@ -130,7 +130,7 @@ impl EventLoop {
                 Reply::Packet { bytes, replays } => {
                     connection.outbox.push_frame(&bytes, false, None, &mut self.pool);
                     self.mark_dirty(key);
-                    self.replay(key, &replays);
+                    self.replay(key, replays);
                 }
                 Reply::ConnAck(opening) => self.open_session(key, *opening),
                 Reply::Send(packet_id) => self.send_remembered(key, packet_id),
