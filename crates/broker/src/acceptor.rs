@@ -229,7 +229,8 @@ impl Acceptor {
             let client_id = Some(arrival.client.who.client_id.to_string());
             let certificate_id = Some(arrival.client.certificate_id);
             let at = Stage::Connect;
-            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at, unauthorized: None });
+            let (unauthorized, throttled) = (None, None);
+            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at, unauthorized, throttled });
         }
     }
 

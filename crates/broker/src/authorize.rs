@@ -4,12 +4,13 @@
 //! whether a decision needs a new look-up. Decisions about the topic that was used last are kept for the same epoch
 //! and second (policies may ask for the time): devices repeat their topics.
 
+use crate::account::Place;
 use crate::message::Due;
 use crate::publication::now_ms;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use iot_policy::{Action, Context, Decision, Effect, Resource};
-use mqtt_session::{Accepted, ClientId, Session, Will};
+use mqtt_session::{Accepted, ClientId, Session, Throttled, Will};
 use mqtt_wire::topic::SHARE_PREFIX;
 use mqtt_wire::{Connect, ReasonCode};
 use pki::CertificateId;
@@ -40,6 +41,8 @@ pub(crate) struct Client {
     epoch: u64,
     published: Option<LastDecision>,
     received: Option<LastDecision>,
+    /// Held while it is connected.
+    place: Option<Place>,
 }
 
 /// What was decided about the topic that was asked for last.
@@ -99,11 +102,21 @@ pub(crate) struct ConnectDenied {
     pub(crate) answer: Option<ReasonCode>,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
+    /// It may come in, and there are too many, or they come too fast.
+    pub(crate) throttled: Option<Throttled>,
 }
 
 impl From<String> for ConnectDenied {
     fn from(reason: String) -> Self {
-        Self { reason, answer: Some(ReasonCode::NotAuthorized), unauthorized: None }
+        Self { reason, answer: Some(ReasonCode::NotAuthorized), unauthorized: None, throttled: None }
+    }
+}
+
+impl From<Throttled> for ConnectDenied {
+    /// [AWS mqtt5-reason-codes] One of MQTT 3.1.1 is hung up on.
+    fn from(throttled: Throttled) -> Self {
+        let (reason, answer) = (throttled.to_string(), Some(ReasonCode::QuotaExceeded));
+        Self { reason, answer, unauthorized: None, throttled: Some(throttled) }
     }
 }
 
@@ -123,7 +136,7 @@ pub(crate) fn connect(
     let principal = active_principal(&shared.registry, &certificate_id)?;
     let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
         let answer = refusal.answer(connect.version);
-        ConnectDenied { reason: refusal.to_string(), answer, unauthorized: None }
+        ConnectDenied { answer, ..ConnectDenied::from(refusal.to_string()) }
     })?;
     let client_id = match accepted.client_id {
         ClientId::Given => connect.client_id.into(),
@@ -135,12 +148,14 @@ pub(crate) fn connect(
         peer,
         domain_name: server_name.map(Into::into),
     });
-    let client = Client { who, certificate_id, principal, epoch, published: None, received: None };
+    let mut client =
+        Client { who, certificate_id, principal, epoch, published: None, received: None, place: None };
     let permit = client.permit_connect(&shared.registry, &accepted, session.will());
     permit.map_err(|reason| {
         let unauthorized = Some(Arc::clone(&client.who));
         ConnectDenied { unauthorized, ..ConnectDenied::from(reason) }
     })?;
+    client.place = Some(shared.account.connect(&client.who.client_id, now)?);
     Ok((session, accepted, client))
 }
 
@@ -155,8 +170,14 @@ pub(crate) fn permit_again(
         return Ok(());
     }
     let principal = active_principal(&shared.registry, &client.certificate_id)?;
-    let client =
-        Client { principal, who: Arc::clone(&client.who), published: None, received: None, ..*client };
+    let client = Client {
+        principal,
+        who: Arc::clone(&client.who),
+        published: None,
+        received: None,
+        place: None,
+        ..*client
+    };
     client.permit_connect(&shared.registry, accepted, will)
 }
 
@@ -283,6 +304,11 @@ impl Client {
         };
         let effects = [decide(topic), decide(&shared)];
         effects.contains(&Effect::Allowed) && !effects.contains(&Effect::ExplicitDeny)
+    }
+
+    /// It is no longer connected, and decides on about what it left behind.
+    pub(crate) fn leave(&mut self) {
+        self.place = None;
     }
 
     /// Looks the principal up again if anything has changed in the registry.

@@ -7,7 +7,7 @@ use crate::seats::Seat;
 use crate::shared::Shared;
 use crate::transport::{Transport, seal_out};
 use mio::net::TcpStream;
-use mqtt_session::{Accepted, Peer, Session};
+use mqtt_session::{Accepted, Peer, Session, Throttled};
 use mqtt_wire::ProtocolVersion::{self, V5, V311};
 use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, PropertiesWriter, Property, ReasonCode};
 use pki::CertificateId;
@@ -71,6 +71,8 @@ pub(crate) struct Refusal {
     pub(crate) at: Stage,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
+    /// It may come in, and there are too many, or they come too fast.
+    pub(crate) throttled: Option<Throttled>,
 }
 
 /// How far a refused connection came.
@@ -265,7 +267,8 @@ impl Unfinished {
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
                 let refusal = self.refusal(Stage::Connect, denied.reason);
-                (Refusal { client_id, unauthorized: denied.unauthorized, ..refusal }, denied.answer)
+                let (unauthorized, throttled) = (denied.unauthorized, denied.throttled);
+                (Refusal { client_id, unauthorized, throttled, ..refusal }, denied.answer)
             })
     }
 
@@ -302,7 +305,8 @@ impl Unfinished {
     }
 
     fn refusal(&self, at: Stage, reason: String) -> Refusal {
-        Refusal { client_id: None, certificate_id: self.certificate_id, reason, at, unauthorized: None }
+        let certificate_id = self.certificate_id;
+        Refusal { client_id: None, certificate_id, reason, at, unauthorized: None, throttled: None }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What all threads of the broker share.
 
 use crate::Parts;
+use crate::account::Account;
 use crate::config::StartError;
 use crate::counters::ThreadCounters;
 use crate::mailbox::{Mail, Mailbox};
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) account: Account,
     pub(crate) peers: Vec<Peer>,
     /// Mailboxes that are more than half full.
     congested: Arc<AtomicUsize>,
@@ -84,6 +86,7 @@ impl Shared {
             retained,
             sessions,
             store,
+            account: Account::new(Arc::clone(&limits), Instant::now()),
             limits,
             peers,
             congested,
@@ -159,6 +162,11 @@ impl Shared {
     /// Whether some loop is so far behind that the others should stop reading for a moment.
     pub(crate) fn is_congested(&self) -> bool {
         self.congested.load(Ordering::Relaxed) > 0
+    }
+
+    /// Subscriptions of all clients, as far as the loops have told by now.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.peers.iter().map(|peer| peer.subscriptions.load(Ordering::Acquire)).sum()
     }
 
     /// Sends messages to every loop that has subscribers.
