@@ -201,7 +201,10 @@ impl EventLoop {
         if connection.outbox.is_full() || connection.is_closing || connection.is_opening || is_stalled {
             return None;
         }
-        let waits_outside = || connection.inbox.as_ref().is_some_and(|inbox| !inbox.is_idle());
+        let waits_outside = || {
+            connection.inbox.as_ref().is_some_and(|inbox| !inbox.is_idle())
+                || connection.groups.iter().any(|group| group.has_waiting())
+        };
         let has_next =
             connection.session.has_next_delivery() || connection.session.is_open() && waits_outside();
         if !has_next {
