@@ -138,13 +138,13 @@ limits! {
         why: "AWS's number",
     }
     /// Highest QoS.
-    qos_max: QoS ["1, 2", ANY] {
+    qos_max: QoS ["1 or 2", ANY] {
         aws: QoS::AtLeastOnce, relaxed: QoS::ExactlyOnce, none: QoS::ExactlyOnce,
         excess: "PUBLISH and SUBSCRIBE: the connection ends (MQTT 5: 0x9B); a CONNECT with such a will is refused",
         why: "AWS does not offer QoS 2",
     }
     /// Whether what was sent before and is sent again on a new connection has its earlier identifier and DUP 1.
-    marks_redeliveries: bool ["true, false", ANY] {
+    marks_redeliveries: bool ["true or false", ANY] {
         aws: false, relaxed: true, none: true,
         excess: "redeliveries look like new messages",
         why: "AWS's rule; [MQTT311 4.4.0-1] has the other",
@@ -222,13 +222,13 @@ limits! {
         why: "AWS's number: seven days",
     }
     /// Whether `a/#` takes `a`: `aws` does not, `mqtt` does.
-    match_rules: MatchRules ["aws, mqtt", ANY] {
+    match_rules: MatchRules ["aws or mqtt", ANY] {
         aws: MatchRules::Aws, relaxed: MatchRules::Mqtt, none: MatchRules::Aws,
         excess: "such a message does not match",
         why: "AWS's rule; [MQTT311 4.7.1.2] has the other",
     }
     /// Whether retained messages are replayed to filters with wildcards.
-    retained_on_wildcards: bool ["true, false", ANY] {
+    retained_on_wildcards: bool ["true or false", ANY] {
         aws: false, relaxed: true, none: false,
         excess: "only a filter that is exactly the topic brings its retained message",
         why: "AWS's rule; [MQTT311 3.3.1-6] has the other",

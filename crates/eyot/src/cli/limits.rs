@@ -46,13 +46,11 @@ impl LimitsTable {
         for setting in Setting::ALL {
             let (value, usual) = (setting.value(&limits), setting.value(&Limits::of(profile)));
             let changed = if value == usual { String::new() } else { format!("  (changed; it was {usual})") };
-            say!(
-                "\n{} = {} {}{}",
-                paint.bold(setting.name),
-                paint.bold(&value),
-                paint.dim(setting.unit),
-                changed
-            )?;
+            // A choice is no unit of its value.
+            let is_choice = setting.unit.contains(" or ");
+            let unit = if is_choice { format!("({})", setting.unit) } else { setting.unit.to_owned() };
+            let (name, value, unit) = (paint.bold(setting.name), paint.bold(&value), paint.dim(&unit));
+            say!("\n{name} = {value} {unit}{changed}")?;
             say!("    {}", setting.about())?;
             say!("    beyond it: {}", setting.excess)?;
             say!("    {}", paint.dim(setting.why))?;
