@@ -7,12 +7,13 @@ import subprocess
 
 import pytest
 
-from support import mqtt
+from support import mqtt, mqtt5
 from support.authority import Authority
 from support.cloud import Cloud, arn, log_rule, policy, statement
 from support.http import send
 from support.mqtt import GONE, Client, expect_refused, tls_context
 from support.server import BINARY, Server, clean_environment
+from support.sessions import V5, V311, Peer
 from support.waiting import eventually
 from test_refusals import self_signed
 
@@ -275,7 +276,8 @@ def test_nobody_is_subscribed_but_somebody_nearly_is(server, cloud, device, name
         assert "only one of them begins with `/`" in told
         near.subscribe(topic)
         assert explain(server, "--topic", topic)["topic"]["receivers"] == [
-            {"clientId": f"{name}_near", "qos": 0, "mayReceive": True, "reason": None, "policy": None}]
+            {"clientId": f"{name}_near", "qos": 0, "sharedSubscription": None, "isAway": False, "mayReceive": True, "reason": None,
+             "policy": None}]
 
 
 def test_rules_that_match_are_counted(server, cloud, device, name):
@@ -343,3 +345,167 @@ def test_client_ids_without_end_take_bounded_memory(tmp_path):
 def resident_bytes(server):
     pages = int(open(f"/proc/{server.pid}/statm").read().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+# Sessions, groups and limits ---------------------------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("version", [V311, V5])
+
+
+@pytest.fixture
+def by(server, device):
+    """Somebody who publishes."""
+    with Peer(server, device, f"{device.name}-by", clean=True, expiry=0) as peer:
+        yield peer
+
+
+@BOTH
+def test_a_session_whose_client_is_away(server, device, by, name, version):
+    topic = f"{name}/a"
+    with Peer(server, device, name, version) as peer:
+        assert peer.subscribe(f"{name}/+") == [1]
+        connection = explain(server, name)["connection"]
+        assert connection["isSessionKept"] and connection["sessionExpirySeconds"] == 3600
+        peer.leave()
+    by.publish(topic, "1")
+    by.publish(topic, "2")
+    happening(server, name, event="disconnected")
+    answer = explain(server, name, "--topic", topic)
+    assert answer["connection"] is None and "its session waits for it with 2 messages, until 2" in answer["summary"]
+    session = answer["session"]
+    assert session["subscriptions"] == [{"topicFilter": f"{name}/+", "qos": 1}] and session["queued"] == 2
+    assert session["protocol"] == ("MQTT 5" if version == V5 else "MQTT 3.1.1") and session["willTopic"] is None
+    (receiver,) = answer["topic"]["receivers"]
+    assert (receiver["clientId"], receiver["isAway"], receiver["qos"]) == (name, True, 1)
+    assert answer["topic"]["summary"] == "1 client is subscribed, 1 of them away; no rule matches"
+    told = eyot(server, name, "--topic", topic)
+    assert "the client is away, 2 queued" in told and f"{name} is away: what has QoS 1 waits for it" in told
+    near = explain(server, "--topic", f"/{topic}")["topic"]["near"]
+    assert [(one["clientId"], one["miss"]) for one in near] == [(name, "leading_slash")]
+    with Peer(server, device, name, version) as peer:
+        assert peer.receive(2) == ["1", "2"]
+        answer = explain(server, name)
+        assert answer["session"] is None and answer["connection"]["subscriptions"] == session["subscriptions"]
+        assert answer["happenings"][-1]["sessionPresent"] is True
+        peer.leave()
+    by.publish(topic, "3")
+    other = V311 if version == V5 else V5
+    with Peer(server, device, name, other) as peer:
+        found = happening(server, name, event="session_ended")
+        assert found["messages"] == 1 and "the other version" in found["sentence"] and found["sourceIp"] is None
+        peer.leave(expiry=0)
+    assert "1 message that waited is dropped" in eyot(server, name)
+
+
+def test_a_session_to_whose_client_nobody_came_back(server, device, by, name):
+    with Peer(server, device, name, V5, expiry=1) as peer:
+        peer.subscribe(name)
+        peer.leave()
+    by.publish(name, "1")
+    found = happening(server, name, event="session_ended")
+    assert "did not come back in 1 s" in found["sentence"] and found["isTrouble"] and "expiry interval" in hints(found)
+    assert explain(server, name)["session"] is None
+
+
+def test_a_session_that_the_api_ends(server, cloud, device, name):
+    with Peer(server, device, name) as peer:
+        peer.subscribe(name)
+        peer.leave()
+    cloud.data.delete_connection(clientId=name, cleanSession=True)
+    found = happening(server, name, event="session_ended")
+    assert "DeleteConnection" in found["sentence"] and not found["isTrouble"]
+
+
+def test_a_will_that_waits_for_its_client(server, device, name):
+    topic = f"{name}/will"
+    with Peer(server, device, name, V5, will=(topic, "gone", 0, False), will_delay=3600) as peer:
+        peer.close()
+    found = happening(server, name, event="disconnected")
+    assert (found["willDue"], found["willDelaySeconds"]) == (topic, 3600) and "waits 3600 s" in found["sentence"]
+    session = explain(server, name)["session"]
+    assert session["willTopic"] == topic and session["willDueAt"] <= session["endsAt"]
+    assert f"its will on {topic} waits until" in eyot(server, name)
+    with Peer(server, device, name, V5, will=(topic, "gone", 0, False), will_delay=1) as peer:
+        peer.close()
+    assert happening(server, name, event="delayed_will")["topic"] == topic
+
+
+def test_a_queue_that_is_full(tmp_path, name):
+    with Server(tmp_path, "--limit=queued_messages_max=2") as server:
+        device = Cloud(server.api_url).device(tmp_path / "keys", name)
+        with Peer(server, device, name) as peer:
+            peer.subscribe(f"{name}/a", f"$share/group/{name}/b")
+            peer.leave()
+        happening(server, name, event="disconnected")
+        with Peer(server, device, f"{name}-by", clean=True, expiry=0) as by:
+            for payload in "12345":
+                by.publish(f"{name}/a", payload)
+                by.publish(f"{name}/b", payload)
+        found = happening(server, name, event="not_delivered")
+        assert found["count"] == 3 and found["sourceIp"] is None and "queued_messages_max" in hints(found)
+        assert len([one for one in explain(server, name)["happenings"] if one["event"] == "not_delivered"]) == 1
+        (group,) = explain(server, "--topic", f"{name}/b")["topic"]["sharedSubscriptions"]
+        assert group == {"topicFilter": f"$share/group/{name}/b", "members": 1, "online": 0, "queued": 2, "dropped": 3}
+
+
+def test_who_shares_a_subscription(tmp_path, name):
+    shared, topic = f"$share/group/{name}/+", f"{name}/a"
+    with Server(tmp_path, "--loops", "4") as server:
+        cloud = Cloud(server.api_url)
+        device = cloud.device(tmp_path / "keys", name)
+        deaf = cloud.device(tmp_path / "deaf", f"{name}-deaf", policy(statement(["iot:Connect", "iot:Subscribe"], "*")))
+        with Peer(server, device, f"{name}-away") as away:
+            away.subscribe(shared)
+            away.leave()
+        with Peer(server, device, f"{name}-here", V5, clean=True, expiry=0) as here, Peer(server, deaf, clean=True) as other:
+            here.subscribe(shared, f"$share/group/{topic}/#")
+            other.subscribe(shared, qos=0)
+            happening(server, f"{name}-away", event="disconnected")
+            answer = explain(server, "--topic", topic)["topic"]
+            assert answer["sharedSubscriptions"] == [{"topicFilter": shared, "members": 3, "online": 2, "queued": 0, "dropped": 0}]
+            told = [(one["clientId"], one["qos"], one["isAway"], one["mayReceive"]) for one in answer["receivers"]]
+            assert told == [(f"{name}-away", 1, True, True), (f"{name}-deaf", 0, False, False), (f"{name}-here", 1, False, True)]
+            assert all(one["sharedSubscription"] == shared for one in answer["receivers"])
+            assert "1 shared subscription: one member of each gets it" in answer["summary"]
+            assert [(one["topicFilter"], one["miss"]) for one in answer["near"]] == [(f"$share/group/{topic}/#", "parent")]
+            assert f"{name}-here gets it in turn with the others of `{shared}`" in eyot(server, "--topic", topic)
+            for payload in "123":
+                here.send(here.published(topic, payload, 0))
+            assert sorted(here.receive(3)) == ["1", "2", "3"], "what the deaf one may not have goes to another"
+            found = happening(server, f"{name}-deaf", event="denied")
+            assert found["action"] == "iot:Receive" and found["resource"] == f"topic/{topic}"
+
+
+def test_rates(tmp_path, name):
+    """What is discarded, and a CONNECT that is refused."""
+    with Server(tmp_path, pace=()) as server:
+        device = Cloud(server.api_url).device(tmp_path / "keys", name)
+        with Client.connected(server, device) as client:
+            client.send(b"".join(mqtt.publish(f"{name}/a", "x") for _ in range(200)))
+            client.ping()
+            expect_refused(server, tls_context(device), name)
+            refused = happening(server, name, cause="throttled")
+            assert refused["limit"] == "client_connects_per_s" and "--limit client_connects_per_s=N" in hints(refused)
+            found = happening(server, name, event="throttled")
+            assert found["limit"] == "connection_publishes_per_s" and found["isTrouble"]
+            assert "--limit connection_publishes_per_s=N" in hints(found)
+            assert "more than 100 messages in a second on one connection" in eyot(server, name)
+
+
+def test_mqtt_5_stays_connected_and_is_told_of(server, cloud, tmp_path, name):
+    device = cloud.device(tmp_path, name, restricted(name))
+    with mqtt5.connected(server, device, name) as client:
+        client.send(mqtt5.publish(f"{name}/own/a", "x", 1, 3))
+        assert mqtt5.reason_of(client.read()) == (mqtt.PUBACK, 0x87)
+        client.send(mqtt5.subscribe(1, f"{name}/Own/a", "elsewhere"))
+        assert mqtt5.codes_of(client.read()) == [0, 0x87]
+        publish = happening(server, name, action="iot:Publish", resource=f"topic/{name}/own/a")
+        assert publish["policy"]["statement"] == 2 and "upper and lower case only" in hints(publish)
+        happening(server, name, action="iot:Subscribe", resource="topicfilter/elsewhere")
+        answer = explain(server, name)
+        assert answer["connection"]["protocol"] == "MQTT 5" and not answer["connection"]["isSessionKept"]
+        assert answer["summary"].startswith("connected since") and "denied iot:Subscribe" in answer["summary"]
+        client.send(mqtt5.publish(f"{name}/Own/a", "x", 1, 4))
+        client.read()
+        (receiver,) = explain(server, name)["topic"]["receivers"]
+        assert receiver["clientId"] == name and receiver["mayReceive"]

@@ -6,10 +6,11 @@ import subprocess
 
 import pytest
 
-from support import mqtt
+from support import mqtt, mqtt5
 from support.cloud import ROLE, Cloud, arn, log_rule, pages, policy, refused, statement
 from support.mqtt import Client, expect_refused, tls_context
 from support.server import ACCOUNT, BINARY, Server, clean_environment
+from support.sessions import V5, Peer
 from support.waiting import eventually
 
 GROUP = "AWSIotLogsV2"
@@ -166,6 +167,63 @@ def test_denials(server, cloud, device, tmp_path, name):
         client.send(mqtt.subscribe(1, "foreign/#"))
         client.expect_closed()
     line(cloud, eventType="Subscribe", clientId=restricted.name, topicName="foreign/#", reason="AUTHORIZATION_FAILURE")
+
+
+def test_mqtt_5(server, cloud, tmp_path, name):
+    topic = f"{name}/a"
+    document = policy(statement("iot:Connect", "*"), statement(["iot:Publish", "iot:Receive"], arn("topic", topic)),
+                      statement("iot:Subscribe", arn("topicfilter", topic)))
+    device = cloud.device(tmp_path, name, document)
+    with mqtt5.connected(server, device, name) as client:
+        client.send(mqtt5.subscribe(1, topic, f"{name}/b"))
+        assert mqtt5.codes_of(client.read()) == [0, 0x87]
+        client.send(mqtt5.publish(topic, "x"))
+        client.read()
+        client.send(mqtt5.publish(f"{name}/b", "x", 1, 3))
+        assert mqtt5.reason_of(client.read()) == (mqtt.PUBACK, 0x87)
+        client.send(mqtt.packet(mqtt.DISCONNECT, 0, b""))
+        client.expect_closed()
+    denied = {"reason": "AUTHORIZATION_FAILURE", "logLevel": "ERROR"}
+    for kind, more in [("Connect", {}), ("Subscribe", {"topicName": topic}), ("Subscribe", {"topicName": f"{name}/b", **denied}),
+                       ("Publish-In", {"topicName": topic}), ("Publish-Out", {"topicName": topic}),
+                       ("Publish-In", {"topicName": f"{name}/b", **denied}),
+                       ("Disconnect", {"disconnectReason": "CLIENT_INITIATED_DISCONNECT"})]:
+        line(cloud, eventType=kind, clientId=name, **more)
+
+
+def test_what_waits_for_a_client_that_is_away(server, cloud, device, name):
+    """Of a client that is away only its id is known."""
+    shared = f"$share/group/{name}/b"
+    with Peer(server, device, name, V5) as peer:
+        peer.subscribe(f"{name}/a", shared)
+        peer.leave()
+    line(cloud, eventType="Disconnect", clientId=name)
+    with Peer(server, device, f"{name}-by", clean=True, expiry=0) as by:
+        by.publish(f"{name}/a", "1")
+        by.publish(f"{name}/b", "2")
+    queued = line(cloud, eventType="Queued", topicName=f"{name}/a")
+    assert queued["clientId"] == name and queued["protocol"] == "MQTT" and "principalId" not in queued
+    assert f"`{shared}`" in line(cloud, eventType="Queued", topicName=f"{name}/b")["details"]
+    with Peer(server, device, name, V5) as peer:
+        assert sorted(peer.receive(2)) == ["1", "2"]
+        for topic in ("a", "b"):
+            line(cloud, eventType="Publish-Out", clientId=name, topicName=f"{name}/{topic}")
+
+
+def test_rates(tmp_path, name):
+    with Server(tmp_path, pace=()) as server:
+        cloud = Cloud(server.api_url)
+        cloud.iot.set_v2_logging_options(roleArn=ROLE, defaultLogLevel="ERROR")
+        device = cloud.device(tmp_path / "keys", name)
+        with Client.connected(server, device) as client:
+            client.send(b"".join(mqtt.publish(f"{name}/a", "x") for _ in range(200)))
+            client.ping()
+            expect_refused(server, tls_context(device), name)
+        throttled = {"reason": "THROTTLED", "clientId": name, "logLevel": "ERROR"}
+        found = line(cloud, eventType="Publish-In", **throttled)
+        assert "connection_publishes_per_s" in found["details"]
+        found = line(cloud, eventType="Connect", **throttled)
+        assert "client_connects_per_s" in found["details"]
 
 
 def test_rules_and_the_trace_that_joins_them(server, cloud, device, name):

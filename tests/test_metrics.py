@@ -9,12 +9,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support import mqtt
-from support.cloud import log_rule, policy, statement
+from support.cloud import Cloud, log_rule, policy, statement
 from support.http import send
 from support.mqtt import Client, expect_refused, tls_context
-from support.server import ROOT
+from support.server import ROOT, Server
+from support.sessions import V5, Peer
 from support.waiting import eventually
 
+PUBREC = 5
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 HELP = re.compile(rf"# HELP ({NAME}) (\S.*)")
 TYPE = re.compile(rf"# TYPE ({NAME}) (counter|gauge|histogram)")
@@ -60,7 +62,7 @@ def parse(text):
             samples[key] = float(value)
     for name, (kind, _, samples) in families.items():
         assert (kind == "counter") == name.endswith("_total"), f"{name} is a {kind}"
-        assert name.endswith(UNITS) or name in ("eyot_broker_connections",), f"{name} names no unit"
+        assert name.endswith(UNITS) or name in ("eyot_broker_connections", "eyot_broker_sessions_absent"), f"{name} names no unit"
         if kind == "histogram":
             check_histogram(name, samples)
     return families
@@ -193,6 +195,40 @@ def test_what_waits(server, watch, device):
         watch.expect(1, "eyot_broker_subscriptions")
     watch.expect(0, "eyot_broker_inflight_messages")
     watch.expect(0, "eyot_broker_connections")
+
+
+def test_sessions_of_clients_that_are_away(server, watch, device, name):
+    with Peer(server, device, name) as peer:
+        peer.subscribe(name)
+        peer.leave()
+    watch.expect(1, "eyot_broker_sessions_absent")
+    with Client.connected(server, device, f"{name}-by") as by:
+        by.publish_qos1(name, "x")
+        watch.expect(1, "eyot_broker_queued_messages")
+    with Peer(server, device, name) as peer:
+        assert peer.receive() == ["x"]
+        watch.expect(0, "eyot_broker_sessions_absent")
+        watch.expect(0, "eyot_broker_queued_messages")
+        watch.expect(1, "eyot_broker_publishes_out_total", version="3.1.1", qos="1")
+
+
+def test_limits_and_qos_2(tmp_path, name):
+    limits = ["--limit=connection_publishes_per_s=2", "--limit=queued_messages_max=1"]
+    with Server(tmp_path, "--limits", "relaxed", *limits, pace=()) as server:
+        device = Cloud(server.api_url).device(tmp_path / "keys", name)
+        with Peer(server, device, f"{name}-away") as peer:
+            peer.subscribe(name)
+            peer.leave()
+        watch = Watch(server)
+        with Peer(server, device, name, V5, clean=True, expiry=0) as peer:
+            for packet_id in (1, 2, 3):
+                peer.send(peer.published(name, "x", 2, packet_id))
+                assert peer.read()[0] == PUBREC
+        of = {"version": "5", "qos": "2"}
+        watch.expect(2, "eyot_broker_publishes_in_total", outcome="accepted", **of)
+        watch.expect(1, "eyot_broker_publishes_in_total", outcome="throttled", **of)
+        watch.expect(1, "eyot_throttled_total", limit="connection_publishes_per_s")
+        watch.expect(1, "eyot_broker_dropped_queue_full_total")
 
 
 def test_rules_journal_retained_and_requests(server, cloud, watch, device, name):

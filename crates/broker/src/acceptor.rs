@@ -234,7 +234,8 @@ impl Acceptor {
             let client_id = Some(arrival.client.who.client_id.to_string());
             let certificate_id = Some(arrival.client.certificate_id);
             let (at, cause) = (Stage::Connect, Cause::Overloaded);
-            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized: None };
+            let (unauthorized, throttled) = (None, None);
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
             self.refuse(peer, &refusal);
         }
     }

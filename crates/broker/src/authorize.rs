@@ -4,13 +4,15 @@
 //! whether a decision needs a new look-up. Decisions about the topic that was used last are kept for the same epoch
 //! and second (policies may ask for the time): devices repeat their topics.
 
+use crate::account::Place;
 use crate::history::{Blame, Cause};
 use crate::message::Due;
 use crate::publication::now_ms;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
-use iot_policy::{Action, Context, Decision, Resource};
-use mqtt_session::{Accepted, ClientId, Session, Will};
+use iot_policy::{Action, Context, Decision, Effect, Resource};
+use mqtt_session::{Accepted, ClientId, Session, Throttled, Will};
+use mqtt_wire::topic::SHARE_PREFIX;
 use mqtt_wire::{Connect, ReasonCode};
 use pki::CertificateId;
 use registry::{Principal, Registry};
@@ -40,6 +42,8 @@ pub(crate) struct Client {
     epoch: u64,
     published: Option<LastDecision>,
     received: Option<LastDecision>,
+    /// Held while it is connected.
+    place: Option<Place>,
 }
 
 /// What was decided about the topic that was asked for last.
@@ -101,11 +105,23 @@ pub(crate) struct ConnectDenied {
     pub(crate) cause: Cause,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
+    /// It may come in, and there are too many, or they come too fast.
+    pub(crate) throttled: Option<Throttled>,
 }
 
 impl From<NotPermitted> for ConnectDenied {
     fn from(NotPermitted { reason, cause }: NotPermitted) -> Self {
-        Self { reason, answer: Some(ReasonCode::NotAuthorized), cause, unauthorized: None }
+        let answer = Some(ReasonCode::NotAuthorized);
+        Self { reason, answer, cause, unauthorized: None, throttled: None }
+    }
+}
+
+impl From<Throttled> for ConnectDenied {
+    /// [AWS mqtt5-reason-codes] One of MQTT 3.1.1 is hung up on.
+    fn from(throttled: Throttled) -> Self {
+        let (reason, answer) = (throttled.to_string(), Some(ReasonCode::QuotaExceeded));
+        let cause = Cause::Throttled(throttled.quota);
+        Self { reason, answer, cause, unauthorized: None, throttled: Some(throttled) }
     }
 }
 
@@ -144,7 +160,8 @@ pub(crate) fn connect(
     let principal = active_principal(&shared.registry, &certificate_id).map_err(NotPermitted::certificate)?;
     let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
         let answer = refusal.answer(connect.version);
-        ConnectDenied { reason: refusal.to_string(), answer, cause: Cause::Protocol, unauthorized: None }
+        let (reason, cause) = (refusal.to_string(), Cause::Protocol);
+        ConnectDenied { reason, answer, cause, unauthorized: None, throttled: None }
     })?;
     let client_id = match accepted.client_id {
         ClientId::Given => connect.client_id.into(),
@@ -156,12 +173,14 @@ pub(crate) fn connect(
         peer,
         domain_name: server_name.map(Into::into),
     });
-    let client = Client { who, certificate_id, principal, epoch, published: None, received: None };
+    let mut client =
+        Client { who, certificate_id, principal, epoch, published: None, received: None, place: None };
     let permit = client.permit_connect(&shared.registry, &accepted, session.will());
     permit.map_err(|denied| {
         let unauthorized = Some(Arc::clone(&client.who));
         ConnectDenied { unauthorized, ..ConnectDenied::from(denied) }
     })?;
+    client.place = Some(shared.account.connect(&client.who.client_id, now)?);
     Ok((session, accepted, client))
 }
 
@@ -176,9 +195,14 @@ pub(crate) fn permit_again(
         return Ok(());
     }
     let principal = active_principal(&shared.registry, &client.certificate_id);
-    let principal = principal.map_err(NotPermitted::certificate)?;
-    let client =
-        Client { principal, who: Arc::clone(&client.who), published: None, received: None, ..*client };
+    let client = Client {
+        principal: principal.map_err(NotPermitted::certificate)?,
+        who: Arc::clone(&client.who),
+        published: None,
+        received: None,
+        place: None,
+        ..*client
+    };
     client.permit_connect(&shared.registry, accepted, will)
 }
 
@@ -191,7 +215,7 @@ impl Client {
         will: Option<&Will>,
     ) -> Result<(), NotPermitted> {
         let mut attributes = Vec::new();
-        if accepted.wants_persistence {
+        if accepted.is_persistent() {
             attributes.push("PersistentConnect");
         }
         let will_topic = will.map(|will| will.topic());
@@ -298,16 +322,60 @@ impl Client {
     }
 
     /// Why it would not be given a message of this topic now, if so. Changes nothing: for whoever asks why.
-    pub(crate) fn why_not_receive(&self, registry: &Registry, topic: &str, now_s: i64) -> Option<Denied> {
-        match active_principal(registry, &self.certificate_id) {
-            Err(reason) => Some(Denied::NotActive(reason)),
-            Ok(_) => self.decide(Action::Receive, Resource::topic(topic), now_s).err(),
+    /// `group`: the shared filter that it comes through.
+    pub(crate) fn why_not_receive(
+        &self,
+        registry: &Registry,
+        topic: &str,
+        group: Option<&str>,
+        now_s: i64,
+    ) -> Option<Denied> {
+        match (active_principal(registry, &self.certificate_id), group) {
+            (Err(reason), _) => Some(Denied::NotActive(reason)),
+            (Ok(_), None) => self.decide(Action::Receive, Resource::topic(topic), now_s).err(),
+            (Ok(_), Some(filter)) => self.decide_shared(topic, filter, now_s).err(),
         }
     }
 
     /// The topic of the last publish that was allowed.
     pub(crate) fn published_topic(&self) -> Option<&str> {
         self.published.as_ref().map(|last| &*last.topic)
+    }
+
+    /// iot:Receive of a message that comes through a shared subscription, whose filter begins with `$share/NAME`.
+    ///
+    /// [verified 27] AWS's own examples allow both the topic and `$share/NAME/TOPIC`, others one of them: either allows it
+    /// here, and either denies it.
+    pub(crate) fn may_receive_shared(
+        &mut self,
+        registry: &Registry,
+        topic: &str,
+        filter: &str,
+        now_s: i64,
+    ) -> Result<(), Denied> {
+        self.refresh(registry)?;
+        self.decide_shared(topic, filter, now_s)
+    }
+
+    fn decide_shared(&self, topic: &str, filter: &str, now_s: i64) -> Result<(), Denied> {
+        let share_name = filter.split('/').nth(1).unwrap_or_default();
+        let shared = format!("{SHARE_PREFIX}{share_name}/{topic}");
+        let context = self.context(now_s);
+        let decide = |topic: &str| {
+            self.principal.policies.decide(Action::Receive, Resource::topic(topic), &context).effect
+        };
+        let effects = [decide(topic), decide(&shared)];
+        if effects.contains(&Effect::Allowed) && !effects.contains(&Effect::ExplicitDeny) {
+            return Ok(());
+        }
+        // Once more for its reason, which is only made for what is denied.
+        let blamed = if effects[1] == Effect::ExplicitDeny { &*shared } else { topic };
+        self.decide(Action::Receive, Resource::topic(blamed), now_s)
+    }
+
+    /// It is no longer connected, and decides on about what it left behind.
+    pub(crate) fn leave(&mut self) {
+        self.place = None;
     }
 
     /// Looks the principal up again if anything has changed in the registry.

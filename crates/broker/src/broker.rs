@@ -13,6 +13,7 @@ use crate::tallies::{self, Tally};
 use crate::tls::{Identities, Tls};
 use crate::{BrokerConfig, Parts, StartError, listener};
 use mio::{Poll, Token, Waker};
+use mqtt_session::Quota;
 use mqtt_wire::QoS;
 use registry::Change;
 use std::net::SocketAddr;
@@ -66,7 +67,8 @@ impl Broker {
         }
         let acceptor_poll = Poll::new().map_err(StartError::Loop)?;
         let stop_accepting = Arc::new(Waker::new(acceptor_poll.registry(), WAKER).map_err(StartError::Loop)?);
-        let shared = Arc::new(Shared::new(parts, config.limits.clone(), peers, congested));
+        let (shared, absent) = Shared::new(parts, config.limits.clone(), peers, congested)?;
+        let shared = Arc::new(shared);
         let acceptor_counters = Arc::new(ThreadCounters::default());
 
         let broker = Self {
@@ -78,8 +80,8 @@ impl Broker {
             threads: Mutex::default(),
         };
         // From here on dropping `broker` ends what has been started.
-        for (index, poll) in polls.into_iter().enumerate() {
-            let event_loop = EventLoop::new(index, poll, Arc::clone(&shared));
+        for (index, (poll, absent)) in polls.into_iter().zip(absent).enumerate() {
+            let event_loop = EventLoop::new(index, poll, Arc::clone(&shared), absent);
             let thread = spawn(format!("mqtt-{index}"), move || event_loop.run())?;
             broker.threads().loops.push(thread);
         }
@@ -121,14 +123,14 @@ impl Broker {
         self.ask(client_id, Question::State)
     }
 
-    /// What a client has subscribed to, in the order of the filters.
+    /// What a client has subscribed to, in the order of the filters; also while it is away, if its session is kept.
     pub fn subscriptions_of(&self, client_id: &str) -> Asked<Vec<(String, QoS)>> {
         self.ask(client_id, Question::Subscriptions)
     }
 
-    /// Ends a client's connection.
-    pub fn disconnect(&self, client_id: &str, prevent_will: bool) -> Asked<()> {
-        self.ask(client_id, |reply| Question::Disconnect { prevent_will, reply })
+    /// Ends a client's connection and, with `end_session`, its session, also one whose client is away.
+    pub fn disconnect(&self, client_id: &str, prevent_will: bool, end_session: bool) -> Asked<()> {
+        self.ask(client_id, |reply| Question::Disconnect { prevent_will, end_session, reply })
     }
 
     /// Sends a message to one client. Resolves when it is on its way, or, to be confirmed, when the client has it.
@@ -217,6 +219,11 @@ impl Broker {
     pub fn tallies(&self) -> Vec<Tally> {
         let loops = self.shared.peers.iter().map(|peer| &peer.tallies);
         tallies::sum(loops.chain([&self.shared.acceptor_tallies]))
+    }
+
+    /// How often each quota was exceeded since the start.
+    pub fn throttled(&self) -> impl Iterator<Item = (Quota, u64)> {
+        self.shared.account.throttled()
     }
 
     /// Ends in order: no new connections; what was received is made durable and acknowledged, what waits for

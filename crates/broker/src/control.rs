@@ -35,6 +35,8 @@ pub struct ConnectionInfo {
     pub target: Option<SocketAddr>,
     /// The keep-alive that applies, in seconds; 0: none.
     pub keep_alive_s: u16,
+    /// How long its session outlives the connection, in seconds; 0: not at all.
+    pub session_expiry_s: u32,
 }
 
 /// A message for one client, whatever it has subscribed to [AWS iot-data SendDirectMessage].
@@ -109,6 +111,6 @@ pub(crate) enum Question {
     State(Reply<ClientState>),
     Subscriptions(Reply<Vec<(String, QoS)>>),
     Explain(Reply<ClientReport>),
-    Disconnect { prevent_will: bool, reply: Reply<()> },
+    Disconnect { prevent_will: bool, end_session: bool, reply: Reply<()> },
     Send { message: Box<DirectMessage>, reply: Reply<Sent> },
 }

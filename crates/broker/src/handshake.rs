@@ -8,7 +8,7 @@ use crate::seats::Seat;
 use crate::shared::Shared;
 use crate::transport::{Transport, seal_out};
 use mio::net::TcpStream;
-use mqtt_session::{Accepted, Peer, Session};
+use mqtt_session::{Accepted, Peer, Session, Throttled};
 use mqtt_wire::ProtocolVersion::{self, V5, V311};
 use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, PropertiesWriter, Property, ReasonCode};
 use pki::CertificateId;
@@ -74,6 +74,8 @@ pub(crate) struct Refusal {
     pub(crate) cause: Cause,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
+    /// It may come in, and there are too many, or they come too fast.
+    pub(crate) throttled: Option<Throttled>,
 }
 
 /// How far a refused connection came.
@@ -274,10 +276,9 @@ impl Unfinished {
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
                 let refusal = self.refusal(Stage::Connect, denied.reason);
-                (
-                    Refusal { client_id, unauthorized: denied.unauthorized, cause: denied.cause, ..refusal },
-                    denied.answer,
-                )
+                let (unauthorized, throttled) = (denied.unauthorized, denied.throttled);
+                let cause = denied.cause;
+                (Refusal { client_id, unauthorized, throttled, cause, ..refusal }, denied.answer)
             })
     }
 
@@ -319,8 +320,8 @@ impl Unfinished {
             Stage::Tls => Cause::Lost,
             Stage::Connect => Cause::Protocol,
         };
-        let certificate_id = self.certificate_id;
-        Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized: None }
+        let (certificate_id, unauthorized, throttled) = (self.certificate_id, None, None);
+        Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized, throttled }
     }
 }
 

@@ -4,11 +4,15 @@ use crate::authorize::Who;
 use crate::handshake::Refusal;
 use crate::history::Cause;
 use crate::publication::{Publish, now_ms};
+use crate::sessions::{Waiting, Whom};
 use services::{EventType, IotLog, LogEvent, LogLevel, Transport};
 use std::net::SocketAddr;
 
 /// [AWS cwl-format] The reason of what a policy does not allow.
 pub(crate) const AUTHORIZATION_FAILURE: &str = "AUTHORIZATION_FAILURE";
+
+/// The reason of what is above a rate or an account's quota.
+pub(crate) const THROTTLED: &str = "THROTTLED";
 
 /// Something that a client does.
 pub(crate) fn of_client<'w>(who: &'w Who, now_ms: i64, level: LogLevel, kind: EventType) -> LogEvent<'w> {
@@ -32,6 +36,7 @@ pub(crate) fn refused(log: &IotLog, peer: SocketAddr, refusal: &Refusal, is_know
         Cause::Policy(_) => AUTHORIZATION_FAILURE,
         Cause::NotActive | Cause::NotRegistered => "AUTHENTICATION_FAILURE",
         Cause::Overloaded => "SERVER_ERROR",
+        Cause::Throttled(_) => THROTTLED,
         _ => "CLIENT_ERROR",
     };
     let principal = refusal.certificate_id.map(|id| id.to_string());
@@ -45,6 +50,22 @@ pub(crate) fn refused(log: &IotLog, peer: SocketAddr, refusal: &Refusal, is_know
         details: Some(&refusal.reason),
         ..LogEvent::new(now_ms(), LogLevel::Error, EventType::Connect)
     });
+}
+
+/// A message waits for somebody who is away. [AWS cwl-format] "Queued": of a client, only its id is known then.
+pub(crate) fn queued(log: &IotLog, Waiting { message, whom }: &Waiting) {
+    let event = LogEvent {
+        protocol: Some(Transport::Mqtt),
+        topic_name: Some(&message.topic()),
+        ..LogEvent::new(now_ms(), LogLevel::Info, EventType::Queued)
+    };
+    match whom {
+        Whom::Client(client_id) => log.log(&LogEvent { client_id: Some(client_id), ..event }),
+        Whom::Group(filter) => {
+            let details = format!("it waits for a member of `{filter}`");
+            log.log(&LogEvent { details: Some(&details), ..event });
+        }
+    }
 }
 
 /// A message was published over HTTP.

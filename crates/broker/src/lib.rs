@@ -11,6 +11,7 @@
 //! futures in `completion` resolve from these threads and run on anybody's.
 
 mod acceptor;
+mod account;
 mod admission;
 mod authorize;
 mod broker;
@@ -33,6 +34,7 @@ mod publication;
 mod refusal_log;
 mod router;
 mod seats;
+mod sessions;
 mod shared;
 mod slots;
 mod tallies;
@@ -48,8 +50,8 @@ pub use config::{BrokerConfig, CONNECT_DEADLINE, Parts, StartError, TlsVersions}
 pub use control::{Asked, ClientState, ConnectionInfo, DirectMessage, Sent};
 pub use counters::Counters;
 pub use history::{
-    Audience, Blame, BlameKind, By, Cause, ClientReport, ConnectionReport, Findings, Happening, LastPublish,
-    Load, Near, NearMiss, Receiver, Surveyed, What, near_miss,
+    AbsentReport, Audience, Blame, BlameKind, By, Cause, ClientReport, ConnectionReport, Findings, Happening,
+    LastPublish, Load, Near, NearMiss, Receiver, SharedGroup, Surveyed, What, near_miss,
 };
 pub use publication::{Publish, PublishError, Published, Source};
 pub use tallies::Tally;

@@ -3,10 +3,11 @@
 use crate::iot_log;
 use crate::lifecycle_events::Event;
 use crate::message::Message;
+use crate::sessions::{Concerned, Offer};
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use bytes::Bytes;
-use mqtt_session::Attached;
+use mqtt_session::{Attached, Throttled};
 use mqtt_wire::{Properties, QoS, TopicName};
 use rules::{Consequences, Republish, RuleSet};
 use services::{RetainedChange, RetainedChanges, RetainedMessage};
@@ -16,7 +17,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::{AppendError, Commit, Position, Transaction};
 use uuid::Uuid;
 
@@ -67,6 +68,9 @@ pub enum PublishError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Messages come too fast.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// What the rules keep of it was refused by the journal.
     #[error(transparent)]
     Journal(#[from] AppendError),
@@ -174,7 +178,7 @@ impl Incoming<'_> {
 }
 
 /// What a message leaves behind, to be kept as a whole.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Effects {
     /// What rules keep of it.
     pub(crate) transaction: Transaction,
@@ -182,10 +186,12 @@ pub(crate) struct Effects {
     retained: RetainedChanges,
     /// The message's topic, if it is to be retained itself.
     own_topic: Option<Box<str>>,
+    /// Messages for sessions that must not miss them.
+    offers: Vec<Offer>,
 }
 
 /// What became of a message's effects.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
     /// Where they are in the journal; [`Position::NONE`] when there was nothing.
     pub(crate) position: Position,
@@ -194,21 +200,62 @@ pub(crate) struct Kept {
 }
 
 impl Effects {
+    /// Those of no message: changes of the server's own.
+    pub(crate) fn of(transaction: Transaction) -> Self {
+        Self { transaction, ..Self::default() }
+    }
+
+    /// Those of a message that was not published: one session gets it.
+    pub(crate) fn of_offer(offer: Offer) -> Self {
+        Self { offers: vec![offer], ..Self::default() }
+    }
+
     /// Whether there is nothing to keep.
     pub(crate) fn is_empty(&self) -> bool {
-        self.transaction.is_empty() && self.retained.is_empty()
+        self.transaction.is_empty() && self.retained.is_empty() && self.offers.is_empty()
     }
 
     /// Memory that they take, about.
     pub(crate) fn bytes_len(&self) -> usize {
-        self.transaction.bytes_len() + self.retained.bytes_len()
+        let offered: usize = self.offers.iter().map(Offer::bytes_len).sum();
+        self.transaction.bytes_len() + self.retained.bytes_len() + offered
     }
 
-    /// Gives it all to the journal.
+    /// Gives it all to the journal, and the messages to the sessions that they are for.
     ///
     /// # Errors
     /// The journal's; nothing is kept then, and it may be tried again.
     pub(crate) fn append(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
+        let mut kept = None;
+        // Mostly one record. Behind an error in between, what is left is tried again.
+        while !self.offers.is_empty() {
+            let next = self.append_offers(shared)?;
+            let is_refused = next.is_refused || kept.is_some_and(|kept: Kept| kept.is_refused);
+            kept = Some(Kept { is_refused, ..next });
+        }
+        kept.map_or_else(|| self.append_changes(shared), Ok)
+    }
+
+    /// Appends the changes together with as many offers as one record takes.
+    fn append_offers(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
+        let (before, now) = (self.transaction.mark(), Instant::now());
+        let written = shared.sessions.write_offers(&self.offers, &mut self.transaction, now, now_ms());
+        match self.append_changes(shared) {
+            Ok(kept) => {
+                written.take_from(&mut self.offers);
+                let mut handed_out = shared.handed_out();
+                shared.sessions.hand_out(written, now, &mut handed_out);
+                shared.tell(handed_out);
+                Ok(kept)
+            }
+            Err(error) => {
+                self.transaction.rewind(before);
+                Err(error)
+            }
+        }
+    }
+
+    fn append_changes(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
         if self.retained.is_empty() {
             let position = shared.store.append_from(&mut self.transaction)?;
             return Ok(Kept { position, is_refused: false });
@@ -237,14 +284,15 @@ impl Effects {
 /// no policy is asked for it.
 pub(crate) fn ripple(
     first: &Incoming<'_>,
-    mut route: impl FnMut(&Incoming<'_>, &mut Consequences),
+    mut route: impl FnMut(&Incoming<'_>, &mut Consequences, &mut Vec<Offer>),
 ) -> Effects {
     let mut consequences = Consequences::default();
     let mut waiting = Waiting::default();
+    let mut offers = Vec::new();
     let own = first.retained_change();
     let own_topic = own.as_ref().map(|change| change.topic().into());
     let mut retained = RetainedChanges::from(Vec::from_iter(own));
-    route(first, &mut consequences);
+    route(first, &mut consequences, &mut offers);
     waiting.take(&mut consequences.republishes);
     let no_properties = Attached::default();
     while let Some(republish) = waiting.queue.pop_front() {
@@ -265,7 +313,7 @@ pub(crate) fn ripple(
         if let Some(change) = incoming.retained_change() {
             retained.push(change);
         }
-        route(&incoming, &mut consequences);
+        route(&incoming, &mut consequences, &mut offers);
         waiting.take(&mut consequences.republishes);
     }
     if waiting.dropped > 0 {
@@ -274,7 +322,7 @@ pub(crate) fn ripple(
             reason = "rules that republish feed each other", "republished messages dropped"
         );
     }
-    Effects { transaction: consequences.transaction, retained, own_topic }
+    Effects { transaction: consequences.transaction, retained, own_topic, offers }
 }
 
 /// What rules have published and nobody has got yet.
@@ -305,6 +353,7 @@ pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Pub
     if let Topic::Reserved(reason) = topics::of_publish(publish.topic) {
         return Err(refused(reason.to_owned()));
     }
+    shared.account.publish_in_elsewhere(publish.retain.then_some(publish.topic), Instant::now())?;
     let published = publish_to_all(shared, topic, publish)?;
     iot_log::published_over_http(&shared.iot_log, publish);
     Ok(published)
@@ -334,20 +383,29 @@ fn publish_to_all(
     let attached = &Attached::of(&publish.properties, &shared.limits);
     let rules = shared.rules.snapshot();
     let mut messages = Vec::new();
+    let mut unkept = Vec::new();
     let mut effects = ripple(
         &Incoming { topic, payload, qos, retain, attached, source, depth: 0 },
-        |incoming, consequences| match topics::of_publish(&incoming.topic) {
+        |incoming, consequences, offers| match topics::of_publish(&incoming.topic) {
             Topic::BasicIngest => incoming.ingest(&rules, consequences),
             _ => {
                 incoming.run_rules(rules.matching(&incoming.topic), consequences);
                 let Incoming { topic, payload, qos, retain, attached, .. } = *incoming;
-                messages.push(Message::new(topic, payload, qos, retain, attached.clone()));
+                let message = Message::new(topic, payload, qos, retain, attached.clone());
+                let mut concerned = Concerned::default();
+                shared.sessions.find(&topic, qos, None, || Arc::clone(&message), &mut concerned);
+                offers.extend(concerned.kept);
+                unkept.extend(concerned.unkept);
+                messages.push(message);
             }
         },
     );
     // First what may be refused: then nobody has got anything yet.
     let Kept { position, .. } = effects.append(shared)?;
     shared.post_to_all(&messages);
+    let mut handed_out = shared.handed_out();
+    shared.sessions.give_unkept(unkept, Instant::now(), &mut handed_out);
+    shared.tell(handed_out);
     Ok(Published(shared.store.when_committed(position)))
 }
 
@@ -373,7 +431,7 @@ mod tests {
             depth: 0,
         };
         let mut routed = 0;
-        ripple(&first, |incoming, consequences| {
+        ripple(&first, |incoming, consequences, _| {
             routed += 1;
             let depth = incoming.depth + 1;
             let republish =
@@ -410,7 +468,7 @@ mod tests {
             depth: 0,
         };
         let mut seen = Vec::new();
-        let effects = ripple(&first, |incoming, consequences| {
+        let effects = ripple(&first, |incoming, consequences, _| {
             seen.push((
                 incoming.topic.as_str().to_owned(),
                 incoming.source.client_id.map(str::to_owned),

@@ -1,28 +1,37 @@
 //! What all threads of the broker share.
 
 use crate::Parts;
+use crate::account::Account;
+use crate::config::StartError;
 use crate::counters::ThreadCounters;
 use crate::history::Refusals;
-use crate::mailbox::Mailbox;
+use crate::iot_log;
+use crate::mailbox::{Mail, Mailbox};
 use crate::message::Message;
+use crate::publication::now_ms;
+use crate::sessions::{Absent, Concerned, HandedOut, Loaded, Offer, SETTLED_BYTES_MAX, Sessions};
 use crate::tallies::ThreadTallies;
 use mqtt_session::Limits;
+use mqtt_wire::QoS;
 use registry::Registry;
 use rules::Rules;
-use services::{IotLog, Retained};
+use services::{IotLog, LogLevel, Retained};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use store::Store;
+use std::time::Instant;
+use store::{Store, Transaction};
 
 /// The parts of the server, and the way to every loop.
 pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) retained: Arc<Retained>,
+    pub(crate) sessions: Sessions,
     pub(crate) store: Store,
     pub(crate) iot_log: Arc<IotLog>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) account: Account,
     pub(crate) peers: Vec<Peer>,
     /// What the accepting thread counts.
     pub(crate) acceptor_tallies: ThreadTallies,
@@ -70,33 +79,120 @@ impl Peer {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts, limits: Limits, peers: Vec<Peer>, congested: Arc<AtomicUsize>) -> Self {
+    /// Also gives the sessions of each loop whose clients are away.
+    ///
+    /// # Errors
+    /// [`StartError::Load`] when they cannot be read.
+    pub(crate) fn new(
+        parts: Parts,
+        limits: Limits,
+        peers: Vec<Peer>,
+        congested: Arc<AtomicUsize>,
+    ) -> Result<(Self, Vec<Vec<Absent>>), StartError> {
         let Parts { registry, rules, retained, store, iot_log, identities: _ } = parts;
-        Self {
+        let (limits, hasher) = (Arc::new(limits), RandomState::new());
+        let place_of = |client_id: &str| place_of(&hasher, client_id, peers.len());
+        let Loaded { sessions, absent } = Loaded::load(&store, &limits, peers.len(), place_of, now_ms())?;
+        let stop_accepting = AtomicBool::new(false);
+        let shared = Self {
             registry,
             rules,
             retained,
+            sessions,
             store,
             iot_log,
-            limits: Arc::new(limits),
+            account: Account::new(Arc::clone(&limits), Instant::now()),
+            limits,
             peers,
             acceptor_tallies: ThreadTallies::default(),
             refusals: Refusals::default(),
             congested,
-            stop_accepting: AtomicBool::new(false),
-            hasher: RandomState::new(),
-        }
+            stop_accepting,
+            hasher,
+        };
+        Ok((shared, absent))
     }
 
     /// The loop that a client belongs to: a client id always meets its own earlier connection there.
     pub(crate) fn owner(&self, client_id: &str) -> &Peer {
-        let hash = self.hasher.hash_one(client_id);
-        &self.peers[(hash % self.peers.len() as u64) as usize]
+        &self.peers[place_of(&self.hasher, client_id, self.peers.len())]
+    }
+
+    /// Gives a message to the groups that keep nothing, and lists whom it must be kept for.
+    pub(crate) fn offer(
+        &self,
+        topic: &str,
+        qos: QoS,
+        from: Option<&str>,
+        now: Instant,
+        message: impl FnOnce() -> Arc<Message>,
+    ) -> Vec<Offer> {
+        let mut concerned = Concerned::default();
+        self.sessions.find(topic, qos, from, message, &mut concerned);
+        if !concerned.unkept.is_empty() {
+            let mut handed_out = self.handed_out();
+            self.sessions.give_unkept(concerned.unkept, now, &mut handed_out);
+            self.tell(handed_out);
+        }
+        concerned.kept
+    }
+
+    /// To be filled, and told by [`tell`](Self::tell).
+    pub(crate) fn handed_out(&self) -> HandedOut {
+        let waiting = self.iot_log.wants(LogLevel::Info).then(Vec::new);
+        HandedOut { waiting, ..HandedOut::default() }
+    }
+
+    /// Tells loops that there is something for their clients, and the log what a limit kept from being queued.
+    pub(crate) fn tell(&self, handed_out: HandedOut) {
+        let HandedOut { mut woken, refused, unwanted, waiting } = handed_out;
+        for waiting in waiting.into_iter().flatten() {
+            iot_log::queued(&self.iot_log, &waiting);
+        }
+        woken.sort_unstable_by_key(|inbox| inbox.place);
+        for inboxes in woken.chunk_by(|one, other| one.place == other.place) {
+            self.peers[inboxes[0].place].mailbox.post(Mail::Waiting(inboxes.to_vec()));
+        }
+        if refused.is_empty() && unwanted.is_empty() {
+            return;
+        }
+        if let Some(first) = refused.first() {
+            self.peers[0].counters.dropped_queue_full.add(refused.len() as u64);
+            if self.sessions.may_tell(now_ms()) {
+                let (topic, dropped) =
+                    (first.message.topic(), self.peers[0].counters.dropped_queue_full.value());
+                tracing::warn!(
+                    target: "eyot::delivery", topic = topic.as_str(), dropped,
+                    "the queue of a session or a group is full: messages for it are dropped"
+                );
+            }
+        }
+        let mut transaction = Transaction::new();
+        for due in refused.into_iter().chain(unwanted) {
+            due.settle(&mut transaction);
+            if transaction.bytes_len() > SETTLED_BYTES_MAX {
+                self.forget(&mut transaction);
+            }
+        }
+        self.forget(&mut transaction);
+    }
+
+    /// Has the store forget messages. Else they are found again after a start, and come to the client all the same.
+    fn forget(&self, transaction: &mut Transaction) {
+        if let Err(error) = self.store.append_from(transaction) {
+            tracing::warn!(%error, "messages that are not delivered could not be removed from the store");
+            *transaction = Transaction::new();
+        }
     }
 
     /// Whether some loop is so far behind that the others should stop reading for a moment.
     pub(crate) fn is_congested(&self) -> bool {
         self.congested.load(Ordering::Relaxed) > 0
+    }
+
+    /// Subscriptions of all clients, as far as the loops have told by now.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.peers.iter().map(|peer| peer.subscriptions.load(Ordering::Acquire)).sum()
     }
 
     /// Sends messages to every loop that has subscribers.
@@ -113,4 +209,8 @@ impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stop_accepting.load(Ordering::SeqCst)
     }
+}
+
+fn place_of(hasher: &RandomState, client_id: &str, loops: usize) -> usize {
+    (hasher.hash_one(client_id) % loops as u64) as usize
 }

@@ -18,10 +18,6 @@ pub(crate) enum PublishOutcome {
     /// Its topic is reserved.
     Reserved,
     /// It was above a rate.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no rate is limited yet; the series is there from the start")
-    )]
     Throttled,
 }
 
@@ -37,7 +33,7 @@ pub(crate) enum SubscribeOutcome {
 }
 
 /// By version, then by QoS.
-type ByPacket = [[Counter; 2]; 2];
+type ByPacket = [[Counter; 3]; 2];
 
 /// One thread's counters with labels.
 #[derive(Debug, Default)]
@@ -53,8 +49,8 @@ pub(crate) struct ThreadTallies {
 const PUBLISH_OUTCOMES: [&str; 4] = ["accepted", "denied", "reserved", "throttled"];
 const SUBSCRIBE_OUTCOMES: [&str; 3] = ["granted", "denied", "refused"];
 const VERSIONS: [&str; 2] = ["3.1.1", "5"];
-const QOS: [&str; 2] = ["0", "1"];
-const REFUSALS: [&str; 12] = [
+const QOS: [&str; 3] = ["0", "1", "2"];
+const REFUSALS: [&str; 14] = [
     "silent",
     "lost",
     "tls",
@@ -63,6 +59,8 @@ const REFUSALS: [&str; 12] = [
     "not_active",
     "policy",
     "protocol",
+    "not_kept",
+    "throttled",
     "late",
     "busy",
     "full",
@@ -103,8 +101,7 @@ impl ThreadTallies {
 }
 
 fn of_packet(counters: &ByPacket, version: ProtocolVersion, qos: QoS) -> &Counter {
-    // QoS 2 is not offered.
-    &counters[usize::from(version == ProtocolVersion::V5)][usize::from(qos != QoS::AtMostOnce)]
+    &counters[usize::from(version == ProtocolVersion::V5)][usize::from(qos.number())]
 }
 
 /// A family of counters, summed over threads.
@@ -224,6 +221,8 @@ mod tests {
             Cause::NotActive,
             Cause::Policy(Blame::reserved()),
             Cause::Protocol,
+            Cause::NotKept,
+            Cause::Throttled(mqtt_session::Quota::ClientConnects),
             Cause::Late,
             Cause::Busy,
             Cause::Full,

@@ -16,6 +16,8 @@ pub struct Will {
     pub retain: bool,
     /// MQTT 5: what is published with it.
     pub attached: Attached,
+    /// MQTT 5: seconds that it waits for the client to come back [MQTT5 3.1.3-9].
+    pub delay_s: u32,
 }
 
 impl Will {
@@ -26,6 +28,7 @@ impl Will {
             qos: will.qos,
             retain: will.retain,
             attached: Attached::of(&will.properties, limits),
+            delay_s: will.properties.will_delay_interval_s().unwrap_or(0),
         }
     }
 

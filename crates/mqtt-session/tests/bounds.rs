@@ -1,7 +1,7 @@
 //! Whatever a client sends and the server does, a session keeps its bounds and never panics.
 #![expect(clippy::unwrap_used, reason = "the packets of these tests are valid by construction")]
 
-use mqtt_session::{Delivery, Event, Limits, Outgoing, Session};
+use mqtt_session::{Delivery, Event, Limits, Outgoing, Rate, Session};
 use mqtt_wire::{
     Ack, ConnAck, Connect, Disconnect, FilterRequest, Packet, PacketId, Properties, ProtocolVersion::V311,
     Publish, QoS, ReasonCode, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter, TopicName,
@@ -49,13 +49,16 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..9_u16).prop_map(Step::PubAck),
         3 => Just(Step::PubAckOldest),
         1 => other.prop_map(Step::Other),
-        5 => (0..3_u8, 1..40_usize).prop_map(|(qos, bytes)| Step::Deliver(qos, bytes)),
+        5 => (0..2_u8, 1..40_usize).prop_map(|(qos, bytes)| Step::Deliver(qos, bytes)),
         1 => (1..40_usize).prop_map(Step::Hold),
         2 => Just(Step::NextDelivery),
         2 => (0..4_u64).prop_map(Step::Commit),
         2 => seconds.prop_map(Step::Wait),
     ]
 }
+
+/// Few enough that a sequence exceeds it now and then.
+const PUBLISHES_PER_S: u32 = 6;
 
 fn limits() -> Limits {
     Limits {
@@ -66,6 +69,7 @@ fn limits() -> Limits {
         inflight_outbound_max: 3,
         pending_deliveries_max: 4,
         pending_bytes_max: 60,
+        connection_publishes_per_s: Rate::per_second(PUBLISHES_PER_S),
         ..Limits::aws()
     }
 }
@@ -82,6 +86,8 @@ struct Model {
     inflight: VecDeque<PacketId>,
     pending: VecDeque<(u32, usize)>,
     next_frame: u32,
+    /// PUBLISH packets that were taken since time has passed: by whole seconds, which fill the bucket.
+    taken: u32,
 }
 
 impl Model {
@@ -107,6 +113,7 @@ impl Model {
             inflight: VecDeque::new(),
             pending: VecDeque::new(),
             next_frame: 0,
+            taken: 0,
         }
     }
 
@@ -190,7 +197,7 @@ impl Model {
             }
             Step::Hold(bytes) => {
                 let frame = self.frame(*bytes);
-                match self.session.hold(frame, *bytes) {
+                match self.session.hold(QoS::AtLeastOnce, frame, *bytes) {
                     Delivery::Queued => self.pending.push_back(frame),
                     Delivery::Dropped(_) => self.check_full(*bytes)?,
                     Delivery::Send(_) => prop_assert!(false, "`hold` never sends"),
@@ -205,13 +212,14 @@ impl Model {
             },
             Step::Commit(positions) => {
                 self.committed = (self.committed + positions).min(self.position);
-                for (id, reason) in self.session.acks_ready(self.committed) {
-                    prop_assert_eq!(reason, ReasonCode::Success);
-                    prop_assert_eq!(self.owed.pop_front(), Some(id), "in receive order");
+                for owed in self.session.acks_ready(self.committed) {
+                    prop_assert_eq!(owed.reason, ReasonCode::Success);
+                    prop_assert_eq!(self.owed.pop_front(), Some(owed.packet_id), "in receive order");
                 }
             }
             Step::Wait(seconds) => {
                 self.now += Duration::from_secs(*seconds);
+                self.taken = if *seconds > 0 { 0 } else { self.taken };
                 let late = self.session.handle_timeout(self.now).is_some();
                 let due = self.session.poll_timeout().unwrap() <= self.now;
                 prop_assert_eq!(late, due);
@@ -229,12 +237,15 @@ impl Model {
         match self.session.receive(&packet, self.now) {
             Ok(Event::Publish { publish, .. }) => {
                 prop_assert!(publish.payload.len() <= 16 && publish.qos != QoS::ExactlyOnce);
+                self.taken += 1;
+                prop_assert!(self.taken <= PUBLISHES_PER_S);
                 if let Some(id) = publish.packet_id {
                     self.position += 1;
-                    self.session.expect_ack(id, ReasonCode::Success, Some(self.position));
+                    self.session.expect_ack(id, publish.qos, ReasonCode::Success, Some(self.position));
                     self.owed.push_back(id);
                 }
             }
+            Ok(Event::Throttled { .. }) => prop_assert_eq!(self.taken, PUBLISHES_PER_S),
             Ok(Event::Subscribe(subscribe)) => {
                 for request in subscribe.filters.iter() {
                     let granted = self.session.subscribe(request.filter, request.options);
@@ -250,11 +261,14 @@ impl Model {
                     self.session.unsubscribe(filter);
                 }
             }
-            Ok(Event::Delivered(id)) => {
+            Ok(Event::Delivered { packet_id: id, .. }) => {
                 let at = self.inflight.iter().position(|&inflight| inflight == id);
                 prop_assert!(at.is_some_and(|at| self.inflight.remove(at).is_some()));
             }
             Ok(Event::StrayAck(id)) => prop_assert!(!self.inflight.contains(&id)),
+            Ok(Event::Repeated | Event::Released { .. } | Event::Received { .. } | Event::Completed(_)) => {
+                prop_assert!(false, "QoS 2 is not offered here")
+            }
             Ok(Event::Ping) => {}
             Ok(Event::Disconnect) | Err(_) => return Ok(false),
         }

@@ -1,6 +1,8 @@
 //! Who gets messages of a topic: subscribers, rules, and what nearly does.
 
-use broker::{Audience, near_miss};
+use std::fmt;
+
+use broker::{Audience, SharedGroup, near_miss};
 use mqtt_session::basic_ingest;
 use mqtt_wire::TopicName;
 use rules::Rule;
@@ -34,7 +36,8 @@ pub(super) async fn described(parts: &Parts, topic: &str, why: &str) -> Value {
         let rules: Vec<Value> = rule.map(|rule| self::rule(rule)).into_iter().collect();
         return json!({ "topic": topic, "because": why, "summary": summary, "rules": rules, "receivers": [], "near": [] });
     }
-    let Audience { receivers, receivers_total, near, is_cut } = parts.broker.audience(topic).await.audience;
+    let Audience { receivers, receivers_total, groups, near, is_cut } =
+        parts.broker.audience(topic).await.audience;
     let rules: Vec<Value> = snapshot.matching(topic).map(|found| rule(found)).collect();
     let rules_of_nobody = snapshot.iter().filter(|rule| rule.is_enabled()).filter_map(|rule| {
         let filter = rule.topic_filter()?;
@@ -47,6 +50,7 @@ pub(super) async fn described(parts: &Parts, topic: &str, why: &str) -> Value {
         json!({ "clientId": near.client_id, "topicFilter": near.filter, "miss": miss, "sentence": sentence })
     });
     let near: Vec<Value> = near.chain(near_rules).collect();
+    let away = receivers.iter().filter(|receiver| receiver.is_away).count();
     let withheld = receivers.iter().filter(|receiver| receiver.withheld.is_some()).count();
     let receivers = receivers.iter().map(|receiver| {
         let reason = receiver.withheld.as_ref().map(|(reason, _)| reason);
@@ -54,15 +58,31 @@ pub(super) async fn described(parts: &Parts, topic: &str, why: &str) -> Value {
         json!({
             "clientId": receiver.client_id,
             "qos": receiver.qos.number(),
+            "sharedSubscription": receiver.group,
+            "isAway": receiver.is_away,
             "mayReceive": receiver.withheld.is_none(),
             "reason": reason,
             "policy": blame.map(|blame| story::policy(&parts.registry, blame)),
         })
     });
+    let shared_by = groups.len();
+    let groups = groups.iter().map(|group| {
+        let SharedGroup { filter, members, online, queued, dropped } = group;
+        json!({ "topicFilter": filter, "members": members, "online": online, "queued": queued, "dropped": dropped })
+    });
+    let summary = Summary {
+        receivers: receivers_total,
+        away,
+        withheld,
+        groups: shared_by,
+        rules: rules.len(),
+        near: near.len(),
+    };
     json!({
         "topic": topic,
         "because": why,
-        "summary": summary(receivers_total, withheld, rules.len(), near.len()),
+        "summary": summary.to_string(),
+        "sharedSubscriptions": groups.collect::<Vec<_>>(),
         "receivers": receivers.collect::<Vec<_>>(),
         "receiversTotal": receivers_total,
         "rules": rules,
@@ -83,32 +103,47 @@ fn rule(rule: &Rule) -> Value {
     })
 }
 
-fn summary(receivers: usize, withheld: usize, rules: usize, near: usize) -> String {
-    let count = |count: usize, one: &str, more: &str| match count {
-        1 => format!("1 {one}"),
-        _ => format!("{count} {more}"),
-    };
-    let mut text = match receivers {
-        0 => "nobody is subscribed".to_owned(),
-        _ if withheld == receivers => {
-            format!("{} subscribed, and none may receive it", count(receivers, "client is", "clients are"))
+/// How many get it, in a sentence.
+#[derive(Debug, Clone, Copy, Default)]
+struct Summary {
+    receivers: usize,
+    away: usize,
+    withheld: usize,
+    groups: usize,
+    rules: usize,
+    near: usize,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { receivers, away, withheld, groups, rules, near } = *self;
+        let count = |count: usize, one: &str, more: &str| match count {
+            1 => format!("1 {one}"),
+            _ => format!("{count} {more}"),
+        };
+        let subscribed = || count(receivers, "client is", "clients are");
+        match receivers {
+            0 => f.write_str("nobody is subscribed")?,
+            _ if withheld == receivers => write!(f, "{} subscribed, and none may receive it", subscribed())?,
+            _ if withheld > 0 => write!(f, "{} subscribed, and {withheld} may not receive it", subscribed())?,
+            _ => write!(f, "{} subscribed", subscribed())?,
         }
-        _ if withheld > 0 => {
-            format!(
-                "{} subscribed, and {withheld} may not receive it",
-                count(receivers, "client is", "clients are")
-            )
+        if away > 0 {
+            write!(f, ", {away} of them away")?;
         }
-        _ => format!("{} subscribed", count(receivers, "client is", "clients are")),
-    };
-    text += &match rules {
-        0 => "; no rule matches".to_owned(),
-        _ => format!("; {}", count(rules, "rule matches", "rules match")),
-    };
-    if receivers == 0 && near > 0 {
-        text += &format!("; {} by little", count(near, "filter misses it", "filters miss it"));
+        if groups > 0 {
+            let groups = count(groups, "shared subscription: one member", "shared subscriptions: one member");
+            write!(f, "; {groups} of each gets it")?;
+        }
+        match rules {
+            0 => f.write_str("; no rule matches")?,
+            _ => write!(f, "; {}", count(rules, "rule matches", "rules match"))?,
+        }
+        if receivers == 0 && near > 0 {
+            write!(f, "; {} by little", count(near, "filter misses it", "filters miss it"))?;
+        }
+        Ok(())
     }
-    text
 }
 
 #[cfg(test)]
@@ -117,9 +152,23 @@ mod tests {
 
     #[test]
     fn summaries() {
-        assert_eq!(summary(0, 0, 0, 0), "nobody is subscribed; no rule matches");
-        assert_eq!(summary(0, 0, 1, 2), "nobody is subscribed; 1 rule matches; 2 filters miss it by little");
-        assert_eq!(summary(1, 1, 0, 0), "1 client is subscribed, and none may receive it; no rule matches");
-        assert_eq!(summary(3, 1, 2, 0), "3 clients are subscribed, and 1 may not receive it; 2 rules match");
+        let none = Summary::default();
+        assert_eq!(none.to_string(), "nobody is subscribed; no rule matches");
+        assert_eq!(
+            Summary { rules: 1, near: 2, ..none }.to_string(),
+            "nobody is subscribed; 1 rule matches; 2 filters miss it by little"
+        );
+        assert_eq!(
+            Summary { receivers: 1, withheld: 1, ..none }.to_string(),
+            "1 client is subscribed, and none may receive it; no rule matches"
+        );
+        assert_eq!(
+            Summary { receivers: 3, withheld: 1, rules: 2, ..none }.to_string(),
+            "3 clients are subscribed, and 1 may not receive it; 2 rules match"
+        );
+        assert_eq!(
+            Summary { receivers: 3, away: 1, groups: 1, ..none }.to_string(),
+            "3 clients are subscribed, 1 of them away; 1 shared subscription: one member of each gets it; no rule matches"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use broker::{Blame, BlameKind, Cause, Happening, What};
 use iot_policy::Action;
-use mqtt_session::DisconnectReason;
+use mqtt_session::{DisconnectReason, Quota};
 use registry::{CertificateId, Registry};
 
 /// What to do next; nothing for what is everyday.
@@ -17,11 +17,18 @@ pub(super) fn of(registry: &Registry, happening: &Happening) -> Vec<String> {
         What::Refused { cause, .. } => whose.about_refusal(cause),
         What::Denied { action, resource, blame, .. } => whose.about_policy(*action, resource, blame),
         What::Disconnected { reason, .. } => about_end(*reason),
+        What::Throttled { quota, .. } => about_quota(*quota),
+        What::SessionEnded { messages: 1.., .. } => {
+            vec!["it must come back in time: a client of MQTT 5 names its session expiry interval in CONNECT; for MQTT 3.1.1 it is an hour, as on AWS".to_owned()]
+        }
+        What::SessionEnded { .. } | What::DelayedWill { .. } => Vec::new(),
         What::SubscriptionRefused { .. } | What::NotRetained { .. } => {
             vec!["these are AWS's limits; `eyot serve --limits relaxed` raises them".to_owned()]
         }
         What::NotDelivered { topic: None, .. } => {
-            vec!["the device must read faster than messages come: QoS 0 messages are dropped, QoS 1 messages wait in a queue with a bound".to_owned()]
+            vec!["the device must read faster than messages come: QoS 0 messages are dropped, QoS 1 messages wait in a queue with a bound; `eyot limits` shows \
+                  queued_messages_max and queued_bytes_max, `eyot serve --limit NAME=VALUE` moves them"
+                .to_owned()]
         }
         What::NotDelivered { .. } | What::Connected { .. } => Vec::new(),
     }
@@ -61,6 +68,10 @@ impl Whose<'_> {
             Cause::Protocol => {
                 "correct the device's CONNECT; if it is a limit: these are AWS's, `eyot serve --limits relaxed` raises them".to_owned()
             }
+            Cause::NotKept => {
+                "let it connect without a persistent session (clean session, or an expiry of 0 s), with a client id of AWS's 128 bytes at most".to_owned()
+            }
+            Cause::Throttled(quota) => return about_quota(*quota),
             Cause::Busy => {
                 "something at that address opens connections without finishing them; close them, or wait for the connect timeout".to_owned()
             }
@@ -222,6 +233,13 @@ impl Whose<'_> {
     fn resource_arn(&self, resource: &str) -> String {
         format!("`{}{resource}`", self.registry.identity().arn_prefix())
     }
+}
+
+fn about_quota(quota: Quota) -> Vec<String> {
+    let name = quota.name();
+    vec![format!(
+        "let the devices do less of it, or come less often; the limit is AWS's: `eyot serve --limit {name}=N` moves it, `--limits relaxed` lifts all rates"
+    )]
 }
 
 fn about_end(reason: DisconnectReason) -> Vec<String> {

@@ -146,7 +146,7 @@ async fn others(
 ) -> Value {
     let mut answer = Map::new();
     answer.insert("subject".to_owned(), subject);
-    answer.insert("summary".to_owned(), json!(story::summary(None, &happenings)));
+    answer.insert("summary".to_owned(), json!(story::summary(None, None, &happenings)));
     put_certificates(parts, &mut answer, &ids);
     put_happenings(parts, &mut answer, "happenings", &happenings);
     put_topic(parts, &mut answer, topic, "asked").await;
@@ -154,7 +154,7 @@ async fn others(
 }
 
 async fn client(parts: &Parts, kind: &str, name: &str, topic: Option<String>) -> Value {
-    let ClientReport { connection, left, mut happenings } =
+    let ClientReport { connection, absent, left, mut happenings } =
         parts.broker.explain(name).await.unwrap_or_default();
     happenings.extend(parts.broker.refusals_of(name));
     let mut ids = principals(&happenings);
@@ -174,8 +174,12 @@ async fn client(parts: &Parts, kind: &str, name: &str, topic: Option<String>) ->
 
     let mut answer = Map::new();
     answer.insert("subject".to_owned(), json!({ kind: name }));
-    answer.insert("summary".to_owned(), json!(story::summary(connection.as_ref(), &happenings)));
+    answer.insert(
+        "summary".to_owned(),
+        json!(story::summary(connection.as_ref(), absent.as_ref(), &happenings)),
+    );
     answer.insert("connection".to_owned(), json!(connection.as_ref().map(story::connection)));
+    answer.insert("session".to_owned(), json!(absent.as_ref().map(story::absent)));
     if let (None, Some((since_ms, reason))) = (&connection, left) {
         let left = json!({ "since": story::time(since_ms), "disconnectReason": reason.name() });
         answer.insert("left".to_owned(), left);
@@ -183,7 +187,7 @@ async fn client(parts: &Parts, kind: &str, name: &str, topic: Option<String>) ->
     put_certificates(parts, &mut answer, &ids);
     put_happenings(parts, &mut answer, "happenings", &happenings);
 
-    let is_unheard = connection.is_none() && !happenings.iter().any(is_coming_or_going);
+    let is_unheard = connection.is_none() && absent.is_none() && !happenings.iter().any(is_coming_or_going);
     let anonymous = anonymous(parts, &happenings, &ids, is_unheard).await;
     put_happenings(parts, &mut answer, "anonymous", &anonymous);
     if is_unheard {
@@ -208,11 +212,12 @@ async fn anonymous(
     ids: &BTreeSet<String>,
     is_unheard: bool,
 ) -> Vec<Happening> {
-    let addresses: BTreeSet<IpAddr> = known.iter().map(|happening| happening.source.ip()).collect();
+    let ip_of = |happening: &Happening| happening.source.map(|source| source.ip());
+    let addresses: BTreeSet<IpAddr> = known.iter().filter_map(ip_of).collect();
     let mut found = parts.broker.happenings(By::Anonymous).await.happenings;
     found.retain(|happening| {
         let is_its = happening.principal.as_deref().is_some_and(|id| ids.contains(id));
-        is_unheard || is_its || addresses.contains(&happening.source.ip())
+        is_unheard || is_its || ip_of(happening).is_some_and(|ip| addresses.contains(&ip))
     });
     let older = found.len().saturating_sub(ANONYMOUS_MAX);
     found.drain(..older);

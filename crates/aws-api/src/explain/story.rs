@@ -1,7 +1,7 @@
 //! What happened, in words and JSON.
 
-use broker::{Blame, Cause, ConnectionReport, Happening, LastPublish, What};
-use mqtt_wire::ProtocolVersion;
+use broker::{AbsentReport, Blame, Cause, ConnectionReport, Happening, LastPublish, What};
+use mqtt_wire::{ProtocolVersion, QoS};
 use registry::Registry;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -17,8 +17,13 @@ pub(super) fn time(ms: i64) -> String {
 }
 
 /// One sentence about how it stands.
-pub(super) fn summary(connection: Option<&ConnectionReport>, happenings: &[Happening]) -> String {
+pub(super) fn summary(
+    connection: Option<&ConnectionReport>,
+    absent: Option<&AbsentReport>,
+    happenings: &[Happening],
+) -> String {
     let last = happenings.last();
+    let waiting = absent.map(waiting).unwrap_or_default();
     // A certificate or an address may have several clients.
     let is_one = happenings.iter().all(|other| other.client_id == happenings[0].client_id);
     if let Some(ConnectionReport { info, .. }) = connection {
@@ -32,11 +37,12 @@ pub(super) fn summary(connection: Option<&ConnectionReport>, happenings: &[Happe
         };
     }
     match last {
+        None if absent.is_some() => format!("not connected since the server started{waiting}"),
         None => {
             "nothing is known: no connection since the server started, or it was forgotten since".to_owned()
         }
         Some(last) => format!(
-            "{}at {}: {}",
+            "{}at {}: {}{waiting}",
             if is_one { "not connected; " } else { "last, " },
             time(last.until_ms),
             sentence(&last.what)
@@ -44,13 +50,36 @@ pub(super) fn summary(connection: Option<&ConnectionReport>, happenings: &[Happe
     }
 }
 
+fn waiting(absent: &AbsentReport) -> String {
+    let messages = match absent.queued {
+        0 => "no messages".to_owned(),
+        1 => "1 message".to_owned(),
+        count => format!("{count} messages"),
+    };
+    format!("; its session waits for it with {messages}, until {}", time(absent.ends_at_ms))
+}
+
+/// A session whose client is away.
+pub(super) fn absent(report: &AbsentReport) -> Value {
+    let AbsentReport { version, ends_at_ms, subscriptions, queued, will } = report;
+    json!({
+        "protocol": protocol(*version),
+        "endsAt": time(*ends_at_ms),
+        "subscriptions": self::subscriptions(subscriptions),
+        "queued": queued,
+        "willTopic": will.as_ref().map(|(topic, _)| topic),
+        "willDueAt": will.as_ref().map(|(_, at_ms)| time(*at_ms)),
+    })
+}
+
+fn subscriptions(subscriptions: &[(String, QoS)]) -> Vec<Value> {
+    let all = subscriptions.iter();
+    all.map(|(filter, qos)| json!({ "topicFilter": filter, "qos": qos.number() })).collect()
+}
+
 /// A connection that stands.
 pub(super) fn connection(report: &ConnectionReport) -> Value {
     let ConnectionReport { info, principal, version, subscriptions, inflight, queued, .. } = report;
-    let subscriptions: Vec<Value> = subscriptions
-        .iter()
-        .map(|(filter, qos)| json!({ "topicFilter": filter, "qos": qos.number() }))
-        .collect();
     json!({
         "connectedSince": time(info.since_ms),
         "sourceIp": info.source.ip().to_string(),
@@ -58,7 +87,9 @@ pub(super) fn connection(report: &ConnectionReport) -> Value {
         "keepAliveSeconds": info.keep_alive_s,
         "protocol": protocol(*version),
         "certificateId": principal,
-        "subscriptions": subscriptions,
+        "isSessionKept": report.is_kept,
+        "sessionExpirySeconds": info.session_expiry_s,
+        "subscriptions": self::subscriptions(subscriptions),
         "inflight": inflight,
         "queued": queued,
         "isBlocked": report.is_blocked,
@@ -97,11 +128,13 @@ pub(super) fn told(registry: &Registry, happening: &Happening) -> Value {
     put("isTrouble", json!(what.is_trouble()));
     put("clientId", json!(client_id.as_deref()));
     put("certificateId", json!(principal));
-    put("sourceIp", json!(source.ip().to_string()));
-    put("sourcePort", json!(source.port()));
+    put("sourceIp", json!(source.map(|source| source.ip().to_string())));
+    put("sourcePort", json!(source.map(|source| source.port())));
     put("sentence", json!(sentence(what)));
     match what {
-        What::Connected { version, keep_alive_s, took_over, .. } => {
+        What::Connected { version, keep_alive_s, session_present, session_expiry_s, took_over } => {
+            put("sessionPresent", json!(session_present));
+            put("sessionExpirySeconds", json!(session_expiry_s));
             put("protocol", json!(protocol(*version)));
             put("keepAliveSeconds", json!(keep_alive_s));
             put("tookOver", json!(took_over.map(|address| address.to_string())));
@@ -114,8 +147,12 @@ pub(super) fn told(registry: &Registry, happening: &Happening) -> Value {
             if let Cause::Policy(blame) = cause {
                 put("policy", policy(registry, blame));
             }
+            if let Cause::Throttled(quota) = cause {
+                put("limit", json!(quota.name()));
+            }
         }
-        What::Disconnected { reason, will_due, .. } => {
+        What::Disconnected { reason, will_due, will_delay_s, .. } => {
+            put("willDelaySeconds", json!(will_delay_s));
             put("disconnectReason", json!(reason.name()));
             put("willDue", json!(will_due));
         }
@@ -124,6 +161,9 @@ pub(super) fn told(registry: &Registry, happening: &Happening) -> Value {
             put("resource", json!(resource));
             put("policy", policy(registry, blame));
         }
+        What::DelayedWill { topic } => drop(put("topic", json!(topic))),
+        What::SessionEnded { messages, .. } => drop(put("messages", json!(messages))),
+        What::Throttled { quota, .. } => drop(put("limit", json!(quota.name()))),
         What::SubscriptionRefused { filter, .. } => drop(put("topicFilter", json!(filter))),
         What::NotDelivered { topic, .. } => drop(put("topic", json!(topic))),
         What::NotRetained { .. } => {}
@@ -153,6 +193,9 @@ fn event(what: &What) -> &'static str {
         What::Connected { .. } => "connected",
         What::Refused { .. } => "refused",
         What::Disconnected { .. } => "disconnected",
+        What::DelayedWill { .. } => "delayed_will",
+        What::SessionEnded { .. } => "session_ended",
+        What::Throttled { .. } => "throttled",
         What::Denied { .. } => "denied",
         What::SubscriptionRefused { .. } => "subscription_refused",
         What::NotDelivered { .. } => "not_delivered",
@@ -163,21 +206,40 @@ fn event(what: &What) -> &'static str {
 /// What happened, in one sentence without a full stop.
 pub(super) fn sentence(what: &What) -> String {
     match what {
-        What::Connected { version, keep_alive_s, took_over, note } => {
+        What::Connected { version, keep_alive_s, session_present, session_expiry_s, took_over } => {
             let mut text = format!("connected with {}, keep-alive {keep_alive_s} s", protocol(*version));
             if let Some(address) = took_over {
                 text += &format!("; it took over from its own earlier connection, from {address}");
             }
-            if let Some(note) = note {
-                text += &format!("; {note}");
+            match (session_present, session_expiry_s) {
+                (true, _) => text += "; its session was there",
+                (false, 0) => {}
+                (false, _) => text += "; its session is new",
             }
             text
         }
         What::Refused { reason, .. } => format!("refused: {reason}"),
-        What::Disconnected { reason, detail, will_due } => {
-            let will = will_due.as_ref().map(|topic| format!("; its will was due on `{topic}`"));
+        What::Disconnected { reason, detail, will_due, will_delay_s } => {
+            let will = will_due.as_ref().map(|topic| match will_delay_s {
+                0 => format!("; its will was due on `{topic}`"),
+                delay_s => {
+                    format!("; its will on `{topic}` waits {delay_s} s for it to come back")
+                }
+            });
             format!("disconnected, {reason}: {detail}{}", will.unwrap_or_default())
         }
+        What::DelayedWill { topic } => {
+            format!("it did not come back in time: its will was due on `{topic}`")
+        }
+        What::SessionEnded { reason, messages } => {
+            let lost = match messages {
+                0 => String::new(),
+                1 => "; 1 message that waited is dropped".to_owned(),
+                messages => format!("; {messages} messages that waited are dropped"),
+            };
+            format!("its session ended: {reason}{lost}")
+        }
+        What::Throttled { reason, .. } => reason.to_string(),
         What::Denied { action, resource, reason, .. } => format!("denied {action} on `{resource}`: {reason}"),
         What::SubscriptionRefused { filter, reason } => format!("may not subscribe to `{filter}`: {reason}"),
         What::NotDelivered { topic: Some(topic), reason } => {

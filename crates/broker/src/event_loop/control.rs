@@ -1,7 +1,7 @@
 //! Answers to what the API asks about this loop's clients.
 
 use super::EventLoop;
-use super::frames::{View, with_packet};
+use super::frames::{Header, View, with_packet};
 use super::lifecycle::Farewell;
 use crate::control::{ClientState, ConnectionInfo, DirectMessage, Question, Reply, Sent};
 use crate::message::{Due, Message};
@@ -36,18 +36,42 @@ impl EventLoop {
                 let all = connection.session.subscriptions();
                 reply.give(all.map(|(filter, options)| (filter.to_owned(), options.qos)).collect());
             }
+            (Question::Subscriptions(reply), None) => {
+                if let Some(all) = self.away.subscriptions(client_id) {
+                    reply.give(all.map(|(filter, options)| (filter.to_owned(), options.qos)).collect());
+                }
+            }
             (Question::Explain(reply), key) => reply.give(self.report(client_id, key)),
-            (Question::Disconnect { prevent_will, reply }, Some(key)) => {
-                if prevent_will && let Some(connection) = self.connections.get_mut(key) {
-                    connection.session.discard_will();
+            (Question::Disconnect { prevent_will, end_session, reply }, Some(key)) => {
+                if let Some(connection) = self.connections.get_mut(key) {
+                    if prevent_will {
+                        connection.session.discard_will();
+                    }
+                    if end_session {
+                        connection.session.end_with_connection();
+                    }
                 }
                 self.end(key, Farewell::by_api());
                 self.close_marked();
-                reply.give(());
+                self.confirm_end(reply);
+            }
+            (Question::Disconnect { prevent_will, end_session: true, reply }, None) => {
+                if self.discard_absent(client_id, prevent_will) {
+                    self.confirm_end(reply);
+                }
             }
             (Question::Send { message, reply }, Some(key)) => self.send_direct(key, &message, reply),
             // Nobody of that name is here: dropping the reply says so.
             (_, None) => {}
+        }
+    }
+
+    /// Answers when the end of a session is on disk.
+    fn confirm_end(&mut self, reply: Reply<()>) {
+        if self.last_kept > self.committed {
+            self.ended.push_back((self.last_kept, reply));
+        } else {
+            reply.give(());
         }
     }
 
@@ -58,6 +82,7 @@ impl EventLoop {
             source: connection.client.who.peer,
             target: connection.transport.local_addr(),
             keep_alive_s: connection.session.keep_alive_s(),
+            session_expiry_s: connection.session.session_expiry_s(),
         })
     }
 
@@ -72,16 +97,25 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let bytes = message.bytes_len();
         // Behind what waits already there is no packet identifier yet by which to know its PUBACK.
-        let must_wait = connection.outbox.is_full() || direct.confirm && connection.session.pending_len() > 0;
+        let must_wait = connection.outbox.is_full()
+            || connection.is_opening
+            || direct.confirm && connection.session.pending_len() > 0;
         if must_wait {
             return reply.give(Sent::NoRoom);
         }
-        let due = Due { message: Arc::clone(&message), retain: false };
-        let Delivery::Send(Outgoing { packet_id, .. }) = connection.session.deliver(qos, due, bytes) else {
+        if let Err((quota, _)) = self.may_send(key) {
+            self.hold_up(key, quota);
+            return reply.give(Sent::NoRoom);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let due = Due::new(Arc::clone(&message), qos, false);
+        let Delivery::Send(Outgoing { packet_id, qos, .. }) = connection.session.deliver(qos, due, bytes)
+        else {
             return reply.give(Sent::NoRoom);
         };
         let peer = *connection.session.peer();
-        let fits = with_packet(&View::of(&message), peer.version, packet_id, false, self.now, |packet| {
+        let header = Header { qos, packet_id, dup: false, retain: false };
+        let fits = with_packet(&View::of(&message), peer.version, header, self.now, |packet| {
             let fits = peer.takes(packet.encoded_len(peer.version));
             if fits {
                 connection.outbox.push(packet, peer.version, &mut self.pool);
@@ -92,6 +126,7 @@ impl EventLoop {
             if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
             }
+            self.give_back(key);
             return reply.give(Sent::NoRoom);
         }
         match packet_id {

@@ -1,18 +1,22 @@
 //! A message to its receivers: the sessions of this loop, and the other loops.
 
 use super::EventLoop;
-use super::frames::{View, with_packet};
-use super::lifecycle::Farewell;
+use super::frames::{Header, View, with_packet};
+use crate::connection::{Connection, Reply};
 use crate::history::{What, kept};
 use crate::message::{Due, Message};
-use crate::publication::{Incoming, now_ms};
+use crate::publication::{Effects, Incoming};
 use crate::router::Found;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
-use mqtt_wire::{QoS, SubscriptionOptions, TopicFilter, TopicName};
+use mqtt_wire::{PacketId, QoS, SubscriptionOptions};
 use rules::Rule;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Messages that one client is handed before others have their turn: more than any window, so only those count that turn
+/// out to have expired, or not to be for it.
+const FED_AT_ONCE: usize = 2_000;
 
 /// A session that gets the message of the moment, and how.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +49,7 @@ impl EventLoop {
                     let receiver = &mut receivers[place];
                     receiver.qos = receiver.qos.max(qos);
                     receiver.retain_as_published |= retain_as_published;
-                } else if !connection.is_closing {
+                } else if !connection.is_closing && !connection.is_opening {
                     connection.matched = (*message_number, receivers.len());
                     receivers.push(Receiver { key, qos, retain_as_published });
                 }
@@ -71,19 +75,25 @@ impl EventLoop {
         for Receiver { key, qos, retain_as_published } in &receivers {
             let retain = view.retain && *retain_as_published;
             // [MQTT311 3.8.4-6] The lower of the two.
-            if view.qos.min(*qos) == QoS::AtMostOnce {
+            let qos = view.qos.min(*qos);
+            if qos == QoS::AtMostOnce {
                 self.deliver_at_most_once(*key, view, retain);
-            } else {
+            } else if !self.is_kept(*key) {
                 // It may have to outlive its packet in the receiver's session.
                 let message = message.get_or_insert_with(|| view.to_message());
-                self.deliver_at_least_once(*key, view, message, retain);
+                self.deliver_acknowledged(*key, view, message, qos, retain);
             }
         }
         self.frames.clear();
         self.receivers = receivers;
     }
 
-    fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
+    /// Whether the client's session is kept: then what comes with QoS 1 goes by way of the store, see `sessions`.
+    pub(super) fn is_kept(&self, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.is_kept)
+    }
+
+    pub(super) fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
         if !self.may_receive(key, &view.topic) {
             return;
         }
@@ -93,9 +103,15 @@ impl EventLoop {
             self.me().counters.dropped_slow.increment();
             return self.tell_slow(key, "its socket is full; QoS 0 messages for it are dropped");
         }
+        // [AWS General Reference] "Publish requests that exceed that quota are discarded."
+        if let Err((quota, _)) = self.may_send(key) {
+            return self.hold_up(key, quota);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let peer = connection.session.peer();
         let (frame, _) = self.frames.of(view, peer.version, QoS::AtMostOnce, self.now);
         if !peer.takes(frame.len()) {
+            self.give_back(key);
             return self.drop_too_large(key, &view.topic);
         }
         connection.outbox.push_frame(frame, retain, None, &mut self.pool);
@@ -103,28 +119,45 @@ impl EventLoop {
         self.sent(key);
     }
 
-    fn deliver_at_least_once(&mut self, key: Key, view: &View<'_>, message: &Arc<Message>, retain: bool) {
+    /// With QoS 1 or 2.
+    pub(super) fn deliver_acknowledged(
+        &mut self,
+        key: Key,
+        view: &View<'_>,
+        message: &Arc<Message>,
+        qos: QoS,
+        retain: bool,
+    ) {
         if !self.may_receive(key, &view.topic) {
             return;
         }
         self.make_room(key);
+        // What waits behind others anyway asks when its turn has come.
+        let goes_now = self.connections.get(key).is_some_and(|connection| {
+            !connection.outbox.is_full() && !connection.is_closing && connection.session.is_open()
+        });
+        let too_fast = if goes_now { self.may_send(key).err() } else { None };
         let Some(connection) = self.connections.get_mut(key) else { return };
         let peer = *connection.session.peer();
-        let (frame, at) = self.frames.of(view, peer.version, QoS::AtLeastOnce, self.now);
+        let (frame, at) = self.frames.of(view, peer.version, qos, self.now);
         if !peer.takes(frame.len()) {
+            if goes_now && too_fast.is_none() {
+                self.give_back(key);
+            }
             return self.drop_too_large(key, &view.topic);
         }
-        let (due, bytes) = (Due { message: Arc::clone(message), retain }, message.bytes_len());
-        let delivery = if connection.outbox.is_full() {
-            connection.session.hold(due, bytes)
+        let due = Due::new(Arc::clone(message), qos, retain);
+        let bytes = message.bytes_len();
+        let delivery = if !goes_now || too_fast.is_some() {
+            connection.session.hold(qos, due, bytes)
         } else {
-            connection.session.deliver(QoS::AtLeastOnce, due, bytes)
+            connection.session.deliver(qos, due, bytes)
         };
         match delivery {
             Delivery::Send(Outgoing { packet_id, .. }) => {
                 let packet_id = packet_id.map(|id| (at, id));
                 connection.outbox.push_frame(frame, retain, packet_id, &mut self.pool);
-                self.observe_sent(key, &view.topic, QoS::AtLeastOnce);
+                self.observe_sent(key, &view.topic, qos);
                 self.sent(key);
             }
             Delivery::Queued => self.log_queued(key, &view.topic),
@@ -133,36 +166,9 @@ impl EventLoop {
                 self.tell_slow(key, &reason.to_string());
             }
         }
-    }
-
-    /// Replays what is retained for a filter that has just been subscribed.
-    ///
-    /// [AWS mqtt retain] Only the message of exactly that topic; by the standard those of all topics that match.
-    pub(super) fn replay_retained(&mut self, key: Key, filter: TopicFilter<'_>, granted: QoS) {
-        let now_ms = now_ms();
-        let limits = &self.shared.limits;
-        let retained = if !filter.has_wildcard() {
-            Vec::from_iter(self.shared.retained.get(&filter, now_ms))
-        } else if limits.retained_on_wildcards {
-            let literal =
-                filter.find(['+', '#']).map_or(filter.as_str(), |wildcard| &filter.as_str()[..wildcard]);
-            // `a/#` matches `a` too, where the standard's rules hold.
-            let prefix = literal.strip_suffix('/').unwrap_or(literal);
-            let matches = |topic: &str| {
-                TopicName::parse(topic).is_ok_and(|topic| filter.matches(topic, limits.match_rules))
-            };
-            self.shared.retained.matching(prefix, now_ms, matches)
-        } else {
-            return;
-        };
-        for message in retained.iter().filter_map(|kept| Message::of_retained(kept, granted, now_ms)) {
-            let view = View::of(&message);
-            if message.qos == QoS::AtMostOnce {
-                self.deliver_at_most_once(key, &view, true);
-            } else {
-                self.deliver_at_least_once(key, &view, &message, true);
-            }
-            self.frames.clear();
+        // [AWS General Reference] QoS 1 is tried again for an hour: it waits, as for the window.
+        if let Some((quota, at)) = too_fast {
+            self.wait_for_rate(key, quota, at);
         }
     }
 
@@ -170,50 +176,140 @@ impl EventLoop {
     /// bring more for a client than its outbox holds.
     fn make_room(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.outbox.is_full()
-            && !connection.is_blocked()
-            && let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool)
-        {
-            self.end(key, Farewell::lost(&error));
+        if connection.outbox.is_full() && !connection.is_blocked() {
+            self.write_out(key);
         }
     }
 
-    /// Sends what waited in the session, as far as its window and its socket have room.
+    /// Sends what waited in the session and in the inbox, as far as the window, the socket and the rate have room.
     pub(super) fn feed(&mut self, key: Key) {
-        loop {
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            if connection.outbox.is_full() || connection.is_closing {
-                return;
-            }
-            let Some(Outgoing { packet_id, frame: due }) = connection.session.next_delivery() else {
-                return;
-            };
-            let peer = *connection.session.peer();
-            // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too.
-            let is_wanted = !due.message.is_expired(self.now) && self.may_receive(key, &due.message.topic());
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            let sent = is_wanted
-                && with_packet(
-                    &View::of(&due.message),
-                    peer.version,
-                    packet_id,
-                    due.retain,
-                    self.now,
-                    |packet| {
-                        let fits = peer.takes(packet.encoded_len(peer.version));
-                        if fits {
-                            connection.outbox.push(packet, peer.version, &mut self.pool);
-                        }
-                        fits
-                    },
-                );
-            if sent {
-                let qos = if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-                self.observe_sent(key, &due.message.topic(), qos);
-                self.sent(key);
-            } else if let Some(packet_id) = packet_id {
+        for _ in 0..FED_AT_ONCE {
+            let Some(outgoing) = self.next_outgoing(key) else { return self.feed_replays(key) };
+            self.send_due(key, outgoing);
+        }
+        // Not one has to wait for the client when they have expired: others have their turn first.
+        self.mark_ready(key, false);
+    }
+
+    fn feed_replays(&mut self, key: Key) {
+        if self.connections.get(key).is_some_and(Connection::may_replay) {
+            self.mark_ready(key, false);
+        }
+    }
+
+    fn next_outgoing(&mut self, key: Key) -> Option<Outgoing<Due>> {
+        let connection = self.connections.get_mut(key)?;
+        let is_stalled = connection.stalled.is_some();
+        if connection.outbox.is_full() || connection.is_closing || connection.is_opening || is_stalled {
+            return None;
+        }
+        let waits_outside = || {
+            connection.inbox.as_ref().is_some_and(|inbox| !inbox.is_idle())
+                || connection.groups.iter().any(|group| group.has_waiting())
+        };
+        let has_next =
+            connection.session.has_next_delivery() || connection.session.is_open() && waits_outside();
+        if !has_next {
+            return None;
+        }
+        if let Err((quota, at)) = self.may_send(key) {
+            self.wait_for_rate(key, quota, at);
+            return None;
+        }
+        let next = self.take_next(key);
+        if next.is_none() {
+            self.give_back(key);
+        }
+        next
+    }
+
+    fn take_next(&mut self, key: Key) -> Option<Outgoing<Due>> {
+        let connection = self.connections.get_mut(key)?;
+        let waited = connection.session.next_delivery();
+        if waited.is_some() || !connection.session.is_open() {
+            return waited;
+        }
+        let inbox = connection.inbox.as_ref()?;
+        let sessions = &self.shared.sessions;
+        // What waits for any member of its groups is for who has room.
+        let of_groups = || connection.groups.iter().find_map(|group| group.take(inbox, sessions));
+        let due = inbox.take(sessions).or_else(of_groups)?;
+        let (qos, bytes) = (due.qos, due.message.bytes_len());
+        match connection.session.deliver(qos, due, bytes) {
+            Delivery::Send(outgoing) => Some(outgoing),
+            // INVARIANT: the window is open.
+            Delivery::Queued | Delivery::Dropped(_) => None,
+        }
+    }
+
+    fn send_due(&mut self, key: Key, Outgoing { packet_id, qos, is_again, frame: mut due }: Outgoing<Due>) {
+        // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too. What was sent
+        // before has to be sent again, else its identifier is never free.
+        let is_wanted = is_again || !due.message.is_expired(self.now);
+        let is_permitted = is_wanted && self.may_receive_due(key, &due);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if is_wanted
+            && !is_permitted
+            && let (Some(_), Some(inbox)) = (&due.group, &connection.inbox)
+        {
+            let (inbox, mut handed_out) = (Arc::clone(inbox), self.shared.handed_out());
+            if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
             }
+            self.shared.sessions.give_to_another(due, &inbox, self.now, &mut handed_out);
+            return self.shared.tell(handed_out);
+        }
+        let is_wanted = is_permitted;
+        if is_wanted
+            && connection.is_kept
+            && let Some(packet_id) = packet_id
+        {
+            // Behind what is settled: that may be the end of what had this identifier before.
+            if due.keep_sent(packet_id, &mut self.settled) {
+                connection.session.remember(packet_id, due);
+                let effects = Effects::of(std::mem::take(&mut self.settled));
+                return self.keep(key, effects, Reply::Send(packet_id));
+            }
+        }
+        let peer = *connection.session.peer();
+        let header = Header { qos, packet_id, dup: is_again, retain: due.retain };
+        let message = Arc::clone(&due.message);
+        let sent = is_wanted
+            && with_packet(&View::of(&due.message), peer.version, header, self.now, |packet| {
+                let fits = peer.takes(packet.encoded_len(peer.version));
+                if fits {
+                    connection.outbox.push(packet, peer.version, &mut self.pool);
+                }
+                fits
+            });
+        match packet_id {
+            // It goes to the next connection, or to another member of the group, if this one breaks.
+            Some(packet_id) if sent && (connection.is_kept || due.group.is_some()) => {
+                connection.session.remember(packet_id, due);
+            }
+            Some(packet_id) if !sent => {
+                connection.session.withdraw(packet_id);
+                self.settle(due);
+            }
+            _ => self.settle(due),
+        }
+        if sent {
+            self.observe_sent(key, &message.topic(), qos);
+            self.sent(key);
+        } else {
+            self.give_back(key);
+            if is_wanted {
+                self.drop_too_large(key, &message.topic());
+            }
+        }
+    }
+
+    /// What a message is sent with is on disk.
+    pub(super) fn send_remembered(&mut self, key: Key, packet_id: PacketId) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some(due) = connection.session.recall(packet_id) {
+            let qos = due.qos;
+            self.send_due(key, Outgoing { packet_id: Some(packet_id), qos, is_again: false, frame: due });
         }
     }
 
@@ -226,6 +322,24 @@ impl EventLoop {
             self.observe_withheld(key, news.as_ref());
         }
         may.is_ok()
+    }
+
+    fn may_receive_due(&mut self, key: Key, due: &Due) -> bool {
+        let topic = due.message.topic();
+        let Some(group) = &due.group else { return self.may_receive(key, &topic) };
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let may =
+            connection.client.may_receive_shared(&self.shared.registry, &topic, &group.filter, self.now_s);
+        let Err(denied) = may else { return true };
+        // Nobody remembers the decision: each message of the group would be told of.
+        let told = connection.denials.add(self.now);
+        self.me().counters.receives_withheld.increment();
+        if let (Some(untold), Some(connection)) = (told, self.connections.get(key)) {
+            let who = Arc::clone(&connection.client.who);
+            denied.log(&who, untold);
+            self.observe_denied(&who, &denied);
+        }
+        false
     }
 
     pub(super) fn sent(&mut self, key: Key) {

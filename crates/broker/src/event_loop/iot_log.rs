@@ -4,11 +4,11 @@
 
 use super::EventLoop;
 use crate::authorize::{Denied, Who};
-use crate::iot_log::{AUTHORIZATION_FAILURE, of_client};
+use crate::iot_log::{AUTHORIZATION_FAILURE, THROTTLED, of_client};
 use crate::publication::now_ms;
 use crate::slots::Key;
 use iot_policy::Action;
-use mqtt_session::DisconnectReason;
+use mqtt_session::{DisconnectReason, Quota, Throttled};
 use serde_json::json;
 use services::{EventType, LogEvent, LogLevel};
 
@@ -82,6 +82,22 @@ impl EventLoop {
             details: Some(&details),
             ..of_client(who, now_ms(), LogLevel::Error, kind)
         });
+    }
+
+    /// A limit has held up a client: at most once a second for each limit.
+    pub(super) fn log_throttled(&self, who: &Who, throttled: Throttled) {
+        let log = &self.shared.iot_log;
+        if !log.wants(LogLevel::Error) {
+            return;
+        }
+        let kind = match throttled.quota {
+            Quota::AccountSubscriptions | Quota::AccountSubscribes => EventType::Subscribe,
+            Quota::AccountPublishesOut => EventType::PublishOut,
+            _ => EventType::PublishIn,
+        };
+        let (reason, details) = (Some(THROTTLED), throttled.to_string());
+        let event = of_client(who, now_ms(), LogLevel::Error, kind);
+        log.log(&LogEvent { reason, details: Some(&details), ..event });
     }
 
     fn log_delivery(&self, key: Key, kind: EventType, topic: &str) {

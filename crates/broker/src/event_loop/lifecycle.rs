@@ -2,13 +2,15 @@
 
 use super::EventLoop;
 use super::backlog::Unowned;
-use crate::authorize::{self, Denied, NotPermitted};
-use crate::connection::Connection;
+use crate::authorize::{self, Client, Denied, NotPermitted};
+use crate::connection::{Connection, Opening, Reply};
 use crate::handshake::{Arrival, Refusal, Stage};
+use crate::history::Cause;
 use crate::lifecycle_events::{self, Event};
 use crate::outbox::Pool;
 use crate::publication::{self, Incoming, Source, now_ms};
 use crate::refusal_log::log_refusal;
+use crate::sessions;
 use crate::slots::Key;
 use crate::transport::Transport;
 use mio::Interest;
@@ -160,13 +162,27 @@ impl EventLoop {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
             let (at, unauthorized) = (Stage::Connect, Some(Arc::clone(who)));
-            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized };
+            let throttled = None;
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
             log_refusal(who.peer, &refusal);
             self.observe_refused(who, &refusal);
             let failed = lifecycle_events::connect_failed(who, now_ms());
             self.publish_event(failed);
             self.me().counters.connects_refused.increment();
-            return refuse_late(transport, session.peer());
+            return refuse_late(transport, session.peer(), ReasonCode::NotAuthorized);
+        }
+        if accepted.is_persistent()
+            && let Some(reason) = self.cannot_keep(&client.who.client_id)
+        {
+            let who = &client.who;
+            let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
+            let (at, reason, cause) = (Stage::Connect, reason.to_owned(), Cause::NotKept);
+            let (unauthorized, throttled) = (None, None);
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
+            log_refusal(who.peer, &refusal);
+            self.observe_refused(who, &refusal);
+            self.me().counters.connects_refused.increment();
+            return refuse_late(transport, session.peer(), ReasonCode::QuotaExceeded);
         }
         let mut took_over = None;
         if let Some(&earlier) = self.clients.get(&client.who.client_id) {
@@ -180,41 +196,73 @@ impl EventLoop {
         let timeout = session.poll_timeout();
         let presence = self.presences.connect(&who.client_id, self.now, now_ms());
         let connected = presence.connected(&who);
-        let key = self.connections.insert(Connection::new(transport, session, client, presence, seat));
+        let mut connection = Connection::new(transport, session, client, presence, seat, self.now);
+        connection.input = input;
+        let (session_present, effects) = self.begin_session(&mut connection, &accepted);
+        let key = self.connections.insert(connection);
         let Some(connection) = self.connections.get_mut(key) else { return };
+        self.clients.insert(Arc::clone(&who.client_id), key);
         let socket = connection.transport.socket();
         if let Err(error) = self.poll.registry().register(socket, key.token(), Interest::READABLE) {
             tracing::error!(%error, "cannot watch a connection");
-            self.connections.remove(key);
-            let reason = DisconnectReason::ServerError;
-            self.presences.disconnect(&who.client_id, reason, self.now, now_ms());
-            return;
+            self.keep(key, effects, Reply::Nothing);
+            return self.end(key, Farewell::our_mistake());
         }
-        self.clients.insert(Arc::clone(&who.client_id), key);
         if let Some(at) = timeout {
             self.timers.arm(at, key);
         }
+        self.route_to_resumed(key);
+        let opening = Opening { accepted, session_present, connected, took_over };
+        self.keep(key, effects, Reply::ConnAck(Box::new(opening)));
+    }
+
+    /// Why a client cannot have a session that is kept, if so.
+    fn cannot_keep(&self, client_id: &str) -> Option<&'static str> {
+        if client_id.len() > sessions::KEY_BYTES_MAX {
+            return Some("the client identifier is too long for a persistent session");
+        }
+        let key = self.clients.get(client_id);
+        let has_one = self.away.contains(client_id)
+            || key.and_then(|key| self.connections.get(*key)).is_some_and(|connection| connection.is_kept);
+        let is_full = self.shared.sessions.is_full() && !has_one;
+        is_full.then_some("as many sessions are kept as may be; connect without a persistent one")
+    }
+
+    /// What the client's session needs is on disk: it gets its CONNACK, and what waited for it.
+    pub(super) fn open_session(&mut self, key: Key, opening: Opening) {
+        let Opening { accepted, session_present, connected, took_over } = opening;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.is_closing {
+            return;
+        }
+        connection.is_opening = false;
+        connection.session.excuse_silence(self.now);
+        let who = Arc::clone(&connection.client.who);
         self.me().counters.connects.increment();
-        let note = accepted.note.map(tracing::field::display);
         tracing::info!(
             target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
-            peer = %who.peer, keep_alive_s = accepted.keep_alive_s, note, "connected"
+            peer = %who.peer, keep_alive_s = accepted.keep_alive_s, session_expiry_s = accepted.session_expiry_s,
+            session_present, "connected"
         );
-        self.observe_connected(&who, key, &accepted, took_over);
-        self.send_connack(key, &accepted);
+        self.observe_connected(&who, key, &accepted, session_present, took_over);
+        self.send_connack(key, &accepted, session_present);
         self.publish_event(connected);
+        self.go_online(key);
         // Clients may send on without waiting for CONNACK. [MQTT311 3.1.4-5]
-        self.take_bytes(key, &input);
+        self.take_bytes(key, &[]);
         // rustls may hold decrypted bytes that no event will announce.
         self.mark_ready(key, false);
     }
 
-    fn send_connack(&mut self, key: Key, accepted: &Accepted) {
+    fn send_connack(&mut self, key: Key, accepted: &Accepted, session_present: bool) {
         let Some(connection) = self.connections.get(key) else { return };
         let (who, peer) = (Arc::clone(&connection.client.who), *connection.session.peer());
         let assigned = (accepted.client_id == ClientId::Assign).then_some(&*who.client_id);
         let (limits, mut room) = (Arc::clone(&self.shared.limits), [0; CONNACK_PROPERTIES_BYTES_MAX]);
-        self.send(key, &Packet::ConnAck(accepted.connack(&peer, &limits, assigned, &mut room)));
+        self.send(
+            key,
+            &Packet::ConnAck(accepted.connack(&peer, &limits, session_present, assigned, &mut room)),
+        );
     }
 
     /// Marks a client for closing. Nothing more is read from it or delivered to it.
@@ -265,18 +313,26 @@ impl EventLoop {
                 peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
             );
         }
-        self.observe_disconnected(&who, *reason, detail, connection.session.will());
+        let will = connection.session.will().filter(|_| !connection.is_opening);
+        let kept_s = if connection.is_kept { connection.session.session_expiry_s() } else { 0 };
+        self.observe_disconnected(&who, *reason, detail, will, kept_s);
         // What its publish leaves behind has been promised to nobody, but its message was delivered.
         if let Some(stalled) = connection.stalled.take() {
             let (effects, name) = (stalled.effects, Arc::clone(&who.client_id));
-            self.let_wait(Unowned { effects, of: "a publish", name });
-        }
-        if let Some(will) = connection.session.take_will(*reason) {
-            self.publish_will(&mut connection, &will);
+            let is_kept = self.let_wait(Unowned { effects, of: "a publish", name });
+            if let Reply::Ack(packet_id, QoS::ExactlyOnce) = stalled.reply
+                && is_kept
+            {
+                connection.session.expect_release(packet_id);
+            }
         }
         self.presences.disconnect(&who.client_id, *reason, self.now, now_ms());
         let disconnected = connection.presence.disconnected(&who, *reason, now_ms());
-        self.publish_event(disconnected);
+        // Who has got no CONNACK was never here.
+        let was_here = !connection.is_opening;
+        let will = connection.session.take_will(*reason).filter(|_| was_here);
+        self.leave_session(connection, will);
+        self.publish_event(disconnected.filter(|_| was_here));
     }
 
     /// Publishes what the server itself has to say.
@@ -292,18 +348,16 @@ impl EventLoop {
             source: Source::default(),
             depth: 0,
         };
-        let effects = publication::ripple(&incoming, |incoming, consequences| {
-            self.route(incoming, None, consequences);
+        let effects = publication::ripple(&incoming, |incoming, consequences, offers| {
+            self.route(incoming, None, consequences, offers);
         });
         self.keep_unowned(Unowned { effects, of: "an event", name: topic.as_str().into() });
     }
 
-    fn publish_will(&mut self, connection: &mut Connection, will: &Will) {
+    pub(super) fn publish_will(&mut self, client: &mut Client, will: &Will) {
         let topic = will.topic();
-        let who = Arc::clone(&connection.client.who);
-        if let Err(denied) =
-            connection.client.may_publish_will(&self.shared.registry, &topic, will.retain, self.now_s)
-        {
+        let who = Arc::clone(&client.who);
+        if let Err(denied) = client.may_publish_will(&self.shared.registry, &topic, will.retain, self.now_s) {
             self.me().counters.denied.increment();
             self.observe_denied(&who, &denied);
             return denied.log(&who, 0);
@@ -316,8 +370,8 @@ impl EventLoop {
         };
         let (payload, qos, retain, attached) = (&*will.payload, will.qos, will.retain, &will.attached);
         let incoming = Incoming { topic, payload, qos, retain, attached, source, depth: 0 };
-        let effects = publication::ripple(&incoming, |incoming, consequences| {
-            self.route(incoming, None, consequences);
+        let effects = publication::ripple(&incoming, |incoming, consequences, offers| {
+            self.route(incoming, None, consequences, offers);
         });
         self.keep_unowned(Unowned { effects, of: "a will", name: Arc::clone(&who.client_id) });
     }
@@ -343,9 +397,9 @@ impl EventLoop {
     }
 }
 
-/// A client that was permitted, and is no longer: one of MQTT 5 is told so, as far as its socket takes it.
-fn refuse_late(mut transport: Transport, peer: &mqtt_session::Peer) {
-    let (refusal, mut bytes) = (Packet::ConnAck(ConnAck::new(ReasonCode::NotAuthorized)), [0; 16]);
+/// A client that was accepted, and is no longer: one of MQTT 5 is told so, as far as its socket takes it.
+fn refuse_late(mut transport: Transport, peer: &mqtt_session::Peer, reason: ReasonCode) {
+    let (refusal, mut bytes) = (Packet::ConnAck(ConnAck::new(reason)), [0; 16]);
     if peer.version == ProtocolVersion::V5
         && let Ok(length) = refusal.encode(peer.version, &mut bytes)
     {

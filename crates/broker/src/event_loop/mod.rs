@@ -5,24 +5,34 @@
 //! So a client gets one write per turn, however many packets are for it, and nobody waits for anybody.
 //!
 //! - `input`: bytes to packets to what they ask for.
-//! - `publish`: one PUBLISH, from permission to PUBACK.
+//! - `publish`: one PUBLISH, from permission to PUBACK. `exactly_once`: what follows with QoS 2.
 //! - `backlog`: what the journal has no room for yet.
+//! - `replay`: retained messages to who subscribes.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
-//! - `lifecycle`: clients come and go; `control`: what the API asks about them; `observe` and `iot_log`: what is written down of it all.
+//! - `pace`: who goes too fast, and waits.
+//! - `sessions`: what outlives a connection.
+//! - `lifecycle`: clients come and go; `control`: what the API asks about them.
+//! - `observe`, `explain` and `iot_log`: what is written down of it all, and told who asks.
 
 mod backlog;
 mod control;
 mod delivery;
+mod exactly_once;
+mod explain;
 mod frames;
 mod input;
 mod iot_log;
 mod lifecycle;
 mod observe;
+mod pace;
 mod publish;
+mod replay;
+mod sessions;
 
 use crate::broker::WAKER;
 use crate::completion::Ticket;
 use crate::connection::Connection;
+use crate::control::Reply;
 use crate::history::{BOUNDS_LOOP, Record};
 use crate::lifecycle_events::Presences;
 use crate::mailbox::Mail;
@@ -30,6 +40,7 @@ use crate::message::Message;
 use crate::outbox::Pool;
 use crate::publication::now_ms;
 use crate::router::Router;
+use crate::sessions::Absent;
 use crate::shared::{Peer, Shared};
 use crate::slots::{Key, Slots};
 use crate::timers::Timers;
@@ -40,12 +51,16 @@ use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
 pub(crate) use observe::Tally;
+pub(crate) use pace::ConnectionPace;
+use pace::Pace;
+pub(crate) use replay::Replay;
+use sessions::Away;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::{Lost, Position};
+use store::{Lost, Position, Transaction};
 
 /// Events taken from the system at once.
 const EVENTS_MAX: usize = 1_024;
@@ -67,6 +82,7 @@ pub(crate) struct EventLoop {
     history: Record,
     router: Router,
     timers: Timers,
+    pace: Pace,
     /// Clients with something to read.
     ready: VecDeque<Key>,
     /// Clients with something to send.
@@ -77,6 +93,14 @@ pub(crate) struct EventLoop {
     closing: VecDeque<(Key, Farewell)>,
     /// Clients that a PUBACK is owed to, in the order of the positions that it waits for.
     owed: VecDeque<(Position, Key)>,
+    /// Sessions whose clients are not connected.
+    away: Away,
+    /// Who waits until the end of a session is on disk.
+    ended: VecDeque<(Position, Reply<()>)>,
+    /// The position of what was kept last.
+    last_kept: Position,
+    /// What clients have acknowledged in this turn, to be forgotten by the store.
+    settled: Transaction,
     /// Everything up to here is durable, as far as this loop was told.
     committed: Position,
     /// Messages of this turn for the other loops.
@@ -99,7 +123,7 @@ pub(crate) struct EventLoop {
 }
 
 impl EventLoop {
-    pub(crate) fn new(index: usize, poll: Poll, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(index: usize, poll: Poll, shared: Arc<Shared>, absent: Vec<Absent>) -> Self {
         let mut router = Router::new(shared.limits.match_rules);
         router.use_rules(shared.rules.snapshot());
         Self {
@@ -111,11 +135,16 @@ impl EventLoop {
             history: Record::new(BOUNDS_LOOP),
             router,
             timers: Timers::default(),
+            pace: Pace::new(Instant::now()),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             backlog: Backlog::default(),
             closing: VecDeque::new(),
             owed: VecDeque::new(),
+            away: Away::new(absent),
+            ended: VecDeque::new(),
+            last_kept: Position::NONE,
+            settled: Transaction::new(),
             committed: shared.store.committed(),
             outgoing: Vec::new(),
             pool: Pool::default(),
@@ -146,6 +175,7 @@ impl EventLoop {
             }
         }
         self.end_all();
+        self.publish_delayed_wills();
         self.finish_turn();
         self.finish_backlog(self.draining.as_ref().map_or(self.now, |(deadline, _)| *deadline));
     }
@@ -190,7 +220,10 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let retry = !self.ready.is_empty() || !self.backlog.is_empty() || self.draining.is_some();
-        let timer = self.timers.until_next(Instant::now());
+        let now = Instant::now();
+        let absence = self.away.next_due().map(|at| at.saturating_duration_since(now));
+        let next = [self.timers.until_next(now), self.pace.until_next(now), absence];
+        let timer = next.into_iter().flatten().min();
         if retry { Some(timer.map_or(RETRY_EVERY, |timer| timer.min(RETRY_EVERY))) } else { timer }
     }
 
@@ -211,6 +244,7 @@ impl EventLoop {
             }
         }
         self.retry_stalled();
+        self.resume_held_up();
         self.read_ready();
         self.fire_timers();
         self.finish_turn();
@@ -222,6 +256,7 @@ impl EventLoop {
             Mail::Messages(messages) => {
                 messages.iter().for_each(|message| self.deliver_from_elsewhere(message));
             }
+            Mail::Waiting(inboxes) => inboxes.iter().for_each(|inbox| self.look_into(inbox)),
             Mail::Committed(position) => self.acknowledge(position),
             Mail::Lost(lost) => self.forget_lost(&lost),
             Mail::RegistryChanged { dropped, ticket } => {
@@ -247,11 +282,14 @@ impl EventLoop {
     /// PUBACKs whose messages have become durable leave, in the order in which the messages came.
     fn acknowledge(&mut self, committed: Position) {
         self.committed = committed;
+        while let Some((_, reply)) = self.ended.pop_front_if(|(position, _)| *position <= committed) {
+            reply.give(());
+        }
         while let Some(&(position, key)) = self.owed.front()
             && position <= committed
         {
             self.owed.pop_front();
-            self.release_acks(key);
+            self.release(key);
             self.resume(key);
         }
     }
@@ -264,12 +302,19 @@ impl EventLoop {
             self.owed.pop_front();
             self.end(key, Farewell::server_error(&lost.error));
         }
+        self.close_marked();
+        self.forget_lost_exchanges(lost);
     }
 
     fn fire_timers(&mut self) {
         while let Some(key) = self.timers.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            if connection.stalled.is_some() {
+            // The journal's silence, and our own, are not the client's.
+            if connection.stalled.is_some()
+                || connection.is_opening
+                || !connection.held.is_empty()
+                || connection.pace.holds_reads()
+            {
                 connection.session.excuse_silence(self.now);
             }
             if let Some(violation) = connection.session.handle_timeout(self.now) {
@@ -278,6 +323,7 @@ impl EventLoop {
                 self.timers.arm(at, key);
             }
         }
+        self.end_absences();
         self.close_marked();
     }
 
@@ -293,6 +339,8 @@ impl EventLoop {
             }
         }
         self.post_outgoing();
+        self.keep_settled();
+        self.me().counters.sessions_absent.set(self.away.len());
         self.me().counters.connections.set(self.connections.len());
         self.me().counters.sent_bytes.set(self.pool.sent_bytes);
         self.me().counters.subscriptions.set(self.router.subscriptions());
@@ -309,9 +357,7 @@ impl EventLoop {
     fn flush(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_dirty = false;
-        if let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool) {
-            return self.end(key, Farewell::lost(&error));
-        }
+        self.write_out(key);
         // There is room again: for messages that waited for it, and for reading.
         self.feed(key);
         self.resume(key);

@@ -6,30 +6,27 @@
 use super::EventLoop;
 use crate::authorize::{Denied, Who};
 use crate::handshake::Refusal;
-use crate::history::{
-    Asking, Audience, ClientReport, ConnectionReport, Happening, LastPublish, Load, NEAR_MISSES_MAX, Near,
-    RECEIVERS_MAX, Receiver, SUBSCRIPTIONS_SCANNED_MAX, Subject, Survey, What, kept, near_miss,
-};
+use crate::history::{Happening, Subject, What, kept};
 use crate::iot_log;
 use crate::publication::now_ms;
-use crate::router::Found;
+use crate::sessions::{Dropped, Inbox};
 use crate::slots::Key;
 use crate::tallies::{PublishOutcome, SubscribeOutcome};
-use mqtt_session::{Accepted, DisconnectReason, Will};
+use mqtt_session::{Accepted, DisconnectReason, Throttled, Will};
 use mqtt_wire::{QoS, ReasonCode};
 use rules::Consequences;
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What becomes of the publish of the moment, as far as this loop sees it.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
-    at_ms: i64,
-    receivers: u32,
-    withheld: u32,
-    rules: u32,
-    failures: u32,
+    pub(super) at_ms: i64,
+    pub(super) receivers: u32,
+    pub(super) withheld: u32,
+    pub(super) rules: u32,
+    pub(super) failures: u32,
 }
 
 impl EventLoop {
@@ -87,28 +84,72 @@ impl EventLoop {
         who: &Who,
         key: Key,
         accepted: &Accepted,
+        session_present: bool,
         took_over: Option<SocketAddr>,
     ) {
         let Some(connection) = self.connections.get(key) else { return };
         let version = connection.session.peer().version;
-        let note = accepted.note.map(|note| kept(&note.to_string()));
-        let keep_alive_s = accepted.keep_alive_s;
+        let Accepted { keep_alive_s, session_expiry_s, .. } = *accepted;
         self.log_connected(who);
-        self.remember(who, What::Connected { version, keep_alive_s, took_over, note });
+        self.remember(
+            who,
+            What::Connected { version, keep_alive_s, session_present, session_expiry_s, took_over },
+        );
     }
 
-    /// A client's connection has ended.
+    /// A client's connection has ended. `kept_s`: how long its session waits for it.
     pub(super) fn observe_disconnected(
         &mut self,
         who: &Who,
         reason: DisconnectReason,
         detail: &str,
         will: Option<&Will>,
+        kept_s: u32,
     ) {
         self.me().tallies.disconnect(reason);
         self.log_disconnected(who, reason, detail);
-        let will_due = will.filter(|_| reason.publishes_will()).map(|will| kept(&will.topic()));
-        self.remember(who, What::Disconnected { reason, detail: kept(detail), will_due });
+        let will = will.filter(|_| reason.publishes_will());
+        let will_due = will.map(|will| kept(&will.topic()));
+        let will_delay_s = will.map_or(0, |will| will.delay_s.min(kept_s));
+        self.remember(who, What::Disconnected { reason, detail: kept(detail), will_due, will_delay_s });
+    }
+
+    /// The will that waited for its client is due.
+    pub(super) fn observe_delayed_will(&mut self, who: &Who, will: &Will) {
+        self.remember(who, What::DelayedWill { topic: kept(&will.topic()) });
+    }
+
+    /// The session of a client that is away, or goes, has ended.
+    pub(super) fn observe_session_ended(&mut self, inbox: &Inbox, why: &str) {
+        self.observe_dropped(inbox);
+        let what = What::SessionEnded { reason: kept(why), messages: inbox.len() as u64 };
+        let happening = Happening::now(Some(Arc::clone(&inbox.client_id)), None, None, what);
+        self.history.note(Subject::Client(Arc::clone(&inbox.client_id)), happening);
+    }
+
+    /// Writes down what found no room in a client's inbox; other threads have counted it.
+    pub(super) fn observe_dropped(&mut self, inbox: &Inbox) {
+        let Some(Dropped { count, first, last }) = inbox.take_dropped() else { return };
+        let (now, now_ms) = (Instant::now(), now_ms());
+        let ms_of = |at: Instant| now_ms - now.saturating_duration_since(at).as_millis() as i64;
+        let reason = "too many messages wait for it already, or too large ones".into();
+        let what = What::NotDelivered { topic: None, reason };
+        let client_id = Arc::clone(&inbox.client_id);
+        let happening = Happening {
+            at_ms: ms_of(first),
+            until_ms: ms_of(last),
+            count,
+            ..Happening::now(Some(Arc::clone(&client_id)), None, None, what)
+        };
+        self.history.note(Subject::Client(client_id), happening);
+    }
+
+    /// A limit has held up a client this often since this was told last.
+    pub(super) fn observe_throttled(&mut self, key: Key, throttled: Throttled, count: u64) {
+        let Some(who) = self.who(key) else { return };
+        self.log_throttled(&who, throttled);
+        let what = What::Throttled { quota: throttled.quota, reason: kept(&throttled.to_string()) };
+        self.remember_times(&who, what, count);
     }
 
     /// A client was denied something; it may stay connected.
@@ -138,9 +179,13 @@ impl EventLoop {
 
     /// Writes down what happened to a client.
     pub(super) fn remember(&mut self, who: &Who, what: What) {
+        self.remember_times(who, what, 1);
+    }
+
+    fn remember_times(&mut self, who: &Who, what: What, count: u64) {
         let (client_id, principal) = (Arc::clone(&who.client_id), Some(who.principal.clone()));
-        let happening = Happening::now(Some(Arc::clone(&client_id)), principal, who.peer, what);
-        self.history.note(Subject::Client(client_id), happening);
+        let now = Happening::now(Some(Arc::clone(&client_id)), principal, Some(who.peer), what);
+        self.history.note(Subject::Client(client_id), Happening { count, ..now });
     }
 
     /// The same by its connection.
@@ -152,90 +197,5 @@ impl EventLoop {
 
     fn who(&self, key: Key) -> Option<Arc<Who>> {
         self.connections.get(key).map(|connection| Arc::clone(&connection.client.who))
-    }
-
-    /// Everything that is known of a client.
-    pub(super) fn report(&self, client_id: &str, key: Option<Key>) -> ClientReport {
-        ClientReport {
-            connection: key.and_then(|key| self.report_connection(key)),
-            left: self.presences.left(client_id, self.now),
-            happenings: self.history.of(&Subject::Client(client_id.into())).cloned().collect(),
-        }
-    }
-
-    fn report_connection(&self, key: Key) -> Option<ConnectionReport> {
-        let (info, connection) = (self.info(key)?, self.connections.get(key)?);
-        let session = &connection.session;
-        let subscriptions = session.subscriptions().map(|(filter, options)| (filter.to_owned(), options.qos));
-        let last_publish = connection.last_publish.zip(connection.client.published_topic());
-        Some(ConnectionReport {
-            info,
-            principal: connection.client.who.principal.to_string(),
-            version: session.peer().version,
-            subscriptions: subscriptions.collect(),
-            inflight: session.inflight_len(),
-            queued: session.pending_len(),
-            is_blocked: connection.is_blocked(),
-            will_topic: session.will().map(|will| will.topic().as_str().to_owned()),
-            last_publish: last_publish.map(|(tally, topic)| {
-                let Tally { at_ms, receivers, withheld, rules, failures } = tally;
-                LastPublish { at_ms, topic: topic.to_owned(), receivers, withheld, rules, failures }
-            }),
-        })
-    }
-
-    /// Answers what every loop is asked.
-    pub(super) fn take_part(&self, survey: &Survey) {
-        match &survey.asking {
-            Asking::Happenings(by) => {
-                let found = self.history.all().filter(|happening| by.is_about(happening)).cloned().collect();
-                survey.add(found, Audience::default());
-            }
-            Asking::Audience(topic) => survey.add(Vec::new(), self.audience(topic)),
-            Asking::Load => survey.add_load(self.load()),
-        }
-    }
-
-    fn load(&self) -> Load {
-        self.connections.iter().fold(Load::default(), |load, (_, connection)| Load {
-            inflight: load.inflight + connection.session.inflight_len() as u64,
-            queued: load.queued + connection.session.pending_len() as u64,
-            outbox_bytes: load.outbox_bytes + connection.outbox.len() as u64,
-            blocked: load.blocked + u64::from(connection.is_blocked()),
-        })
-    }
-
-    fn audience(&self, topic: &str) -> Audience {
-        let mut audience = Audience::default();
-        let mut seen = HashSet::new();
-        self.router.find(topic, |found| {
-            let Found::Session(key, options) = found else { return };
-            let Some(connection) = self.connections.get(key).filter(|_| seen.insert(key)) else { return };
-            audience.receivers_total += 1;
-            if audience.receivers.len() < RECEIVERS_MAX {
-                let now_s = now_ms() / 1_000;
-                let denied = connection.client.why_not_receive(&self.shared.registry, topic, now_s);
-                let withheld = denied.map(|denied| match denied {
-                    Denied::NotActive(reason) => (reason, None),
-                    Denied::ByPolicy { reason, blame, .. } => (reason, Some(blame)),
-                });
-                let client_id = connection.client.who.client_id.to_string();
-                audience.receivers.push(Receiver { client_id, qos: options.qos, withheld });
-            }
-        });
-        let subscriptions = self.connections.iter().flat_map(|(_, connection)| {
-            connection.session.subscriptions().map(move |(filter, _)| (connection, filter))
-        });
-        for (scanned, (connection, filter)) in subscriptions.enumerate() {
-            if scanned >= SUBSCRIPTIONS_SCANNED_MAX || audience.near.len() >= NEAR_MISSES_MAX {
-                audience.is_cut = true;
-                break;
-            }
-            if let Some(miss) = near_miss(topic, filter, self.shared.limits.match_rules) {
-                let client_id = connection.client.who.client_id.to_string();
-                audience.near.push(Near { client_id, filter: filter.to_owned(), miss });
-            }
-        }
-        audience
     }
 }

@@ -16,13 +16,16 @@ pub use blame::{Blame, BlameKind};
 pub use near::{NearMiss, near_miss};
 pub(crate) use record::{BOUNDS_LOOP, Record, Subject};
 pub(crate) use refusals::Refusals;
-pub use report::{Audience, By, ClientReport, ConnectionReport, Findings, LastPublish, Load, Near, Receiver};
+pub use report::{
+    AbsentReport, Audience, By, ClientReport, ConnectionReport, Findings, LastPublish, Load, Near, Receiver,
+    SharedGroup,
+};
 pub(crate) use report::{NEAR_MISSES_MAX, RECEIVERS_MAX, SUBSCRIPTIONS_SCANNED_MAX};
 pub use survey::Surveyed;
 pub(crate) use survey::{Asking, Survey};
 
 use iot_policy::Action;
-use mqtt_session::DisconnectReason;
+use mqtt_session::{DisconnectReason, Quota};
 use mqtt_wire::ProtocolVersion;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,8 +47,8 @@ pub struct Happening {
     pub client_id: Option<Arc<str>>,
     /// The id of the certificate that was presented; `None`: there was none, or it was not seen.
     pub principal: Option<Box<str>>,
-    /// Where the connection came from.
-    pub source: SocketAddr,
+    /// Where the connection came from; `None`: it happened while the client was away.
+    pub source: Option<SocketAddr>,
     /// What.
     pub what: What,
 }
@@ -59,10 +62,12 @@ pub enum What {
         version: ProtocolVersion,
         /// The keep-alive that applies, in seconds.
         keep_alive_s: u16,
+        /// It goes on with the session that it left behind, or took over.
+        session_present: bool,
+        /// How long its session outlives the connection, in seconds; 0: not at all.
+        session_expiry_s: u32,
         /// Where its own earlier connection was, which this one ended.
         took_over: Option<SocketAddr>,
-        /// What works otherwise than the client may expect.
-        note: Option<Box<str>>,
     },
     /// It did not get in.
     Refused {
@@ -77,9 +82,30 @@ pub enum What {
         reason: DisconnectReason,
         /// Why, in a sentence.
         detail: Box<str>,
-        /// The topic of its will, if that is due now: it has one, and did not say good-bye. If no policy allows it any more, that
-        /// is a happening of its own.
+        /// The topic of its will, if it has one and did not say good-bye. If no policy allows it any more, that is a
+        /// happening of its own.
         will_due: Option<Box<str>>,
+        /// How long that will waits for the client to come back, in seconds; 0: it is due now.
+        will_delay_s: u32,
+    },
+    /// The will that waited for it is due: it did not come back in time.
+    DelayedWill {
+        /// The will's topic.
+        topic: Box<str>,
+    },
+    /// The session that it left behind has ended.
+    SessionEnded {
+        /// Why, in a sentence.
+        reason: Box<str>,
+        /// Messages that waited there, and that nobody gets.
+        messages: u64,
+    },
+    /// It did too much of something: what was too much is discarded, refused or put off.
+    Throttled {
+        /// Which limit.
+        quota: Quota,
+        /// Why, in a sentence.
+        reason: Box<str>,
     },
     /// It may not do, or be given, something.
     Denied {
@@ -135,6 +161,10 @@ pub enum Cause {
     Policy(Box<Blame>),
     /// Its CONNECT is wrong, above a limit, or no CONNECT.
     Protocol,
+    /// It wants a persistent session, and there can be none.
+    NotKept,
+    /// It may come in, and comes too fast, or too many are there.
+    Throttled(Quota),
     /// TLS and CONNECT took longer than the deadline.
     Late,
     /// Its address has too many connections without a finished CONNECT.
@@ -157,6 +187,8 @@ impl Cause {
             Self::NotActive => "not_active",
             Self::Policy(_) => "policy",
             Self::Protocol => "protocol",
+            Self::NotKept => "not_kept",
+            Self::Throttled(_) => "throttled",
             Self::Late => "late",
             Self::Busy => "busy",
             Self::Full => "full",
@@ -170,6 +202,8 @@ impl What {
     pub fn is_trouble(&self) -> bool {
         match self {
             Self::Connected { .. } => false,
+            // The client has ended it itself, or nobody misses anything.
+            Self::SessionEnded { messages, .. } => *messages > 0,
             Self::Disconnected { reason, .. } => !matches!(
                 reason,
                 DisconnectReason::ClientInitiatedDisconnect
@@ -183,7 +217,7 @@ impl What {
     /// Memory of its texts, about.
     fn bytes_len(&self) -> usize {
         match self {
-            Self::Connected { note, .. } => note.as_ref().map_or(0, |note| note.len()),
+            Self::Connected { .. } => 0,
             Self::Refused { cause, reason } => {
                 let more = match cause {
                     Cause::Policy(blame) => blame.bytes_len(),
@@ -195,12 +229,15 @@ impl What {
             Self::Disconnected { detail, will_due, .. } => {
                 detail.len() + will_due.as_ref().map_or(0, |topic| topic.len())
             }
+            Self::DelayedWill { topic } => topic.len(),
+            Self::SessionEnded { reason, .. }
+            | Self::Throttled { reason, .. }
+            | Self::NotRetained { reason } => reason.len(),
             Self::Denied { resource, reason, blame, .. } => resource.len() + reason.len() + blame.bytes_len(),
             Self::SubscriptionRefused { filter, reason } => filter.len() + reason.len(),
             Self::NotDelivered { topic, reason } => {
                 reason.len() + topic.as_ref().map_or(0, |topic| topic.len())
             }
-            Self::NotRetained { reason } => reason.len(),
         }
     }
 }

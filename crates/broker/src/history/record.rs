@@ -61,7 +61,7 @@ impl Happening {
             && self.principal == other.principal
             && self.client_id == other.client_id
             // A client that tries again has another port each time.
-            && self.source.ip() == other.source.ip()
+            && self.source.map(|source| source.ip()) == other.source.map(|source| source.ip())
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
     fn refused(client_id: &str, port: u16, reason: &str, at_ms: i64) -> (Subject, Happening) {
         let client_id: Arc<str> = client_id.into();
         let what = What::Refused { cause: Cause::Protocol, reason: reason.into() };
-        let source = ([192, 0, 2, 1], port).into();
+        let source = Some(([192, 0, 2, 1], port).into());
         let client = Some(Arc::clone(&client_id));
         let happening =
             Happening { at_ms, until_ms: at_ms, count: 1, client_id: client, principal: None, source, what };
@@ -175,7 +175,7 @@ mod tests {
         let story: Vec<_> = record.of(&Subject::Client("a".into())).collect();
         assert_eq!(story.len(), 2);
         assert_eq!(
-            (story[0].count, story[0].at_ms, story[0].until_ms, story[0].source.port()),
+            (story[0].count, story[0].at_ms, story[0].until_ms, story[0].source.unwrap().port()),
             (3, 10, 30, 3)
         );
         assert_eq!((story[1].count, story[1].at_ms), (1, 40));

@@ -50,7 +50,7 @@ impl Refusals {
             if let Subject::Client(client_id) = &subject { Some(client_id.clone()) } else { None };
         let principal = refusal.certificate_id.map(|id| id.to_string().into());
         let what = What::Refused { cause, reason: kept(&refusal.reason) };
-        self.write(is_known, subject, Happening::now(client_id, principal, peer, what));
+        self.write(is_known, subject, Happening::now(client_id, principal, Some(peer), what));
     }
 
     /// A connection was closed unseen.
@@ -60,7 +60,7 @@ impl Refusals {
             _ => "every connection that the limit of open files allows is in use",
         };
         let what = What::Refused { cause, reason: reason.into() };
-        self.write(false, Subject::Address(peer.ip()), Happening::now(None, None, peer, what));
+        self.write(false, Subject::Address(peer.ip()), Happening::now(None, None, Some(peer), what));
     }
 
     /// What happened to whoever called itself so, oldest first.
@@ -96,7 +96,7 @@ impl Happening {
     pub(crate) fn now(
         client_id: Option<std::sync::Arc<str>>,
         principal: Option<Box<str>>,
-        source: SocketAddr,
+        source: Option<SocketAddr>,
         what: What,
     ) -> Self {
         let at_ms = now_ms();

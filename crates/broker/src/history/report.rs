@@ -21,6 +21,8 @@ pub(crate) const SUBSCRIPTIONS_SCANNED_MAX: usize = 10_000;
 pub struct ClientReport {
     /// Its connection, if it stands.
     pub connection: Option<ConnectionReport>,
+    /// The session that waits for it, if it is away and has left one.
+    pub absent: Option<AbsentReport>,
     /// When it left, in milliseconds since 1970, and why, if that is not long ago.
     pub left: Option<(i64, DisconnectReason)>,
     /// What happened to it, oldest first.
@@ -38,16 +40,33 @@ pub struct ConnectionReport {
     pub version: ProtocolVersion,
     /// Its subscriptions, in the order of the filters.
     pub subscriptions: Vec<(String, QoS)>,
-    /// Messages that wait for its PUBACK.
+    /// Messages that wait for its PUBACK, or with QoS 2 for its PUBCOMP.
     pub inflight: usize,
     /// Messages that wait for a place among those.
     pub queued: usize,
+    /// Its session is kept when the connection ends.
+    pub is_kept: bool,
     /// Its socket takes no more at the moment.
     pub is_blocked: bool,
     /// The topic of its will.
     pub will_topic: Option<String>,
     /// What it published last, of what was permitted.
     pub last_publish: Option<LastPublish>,
+}
+
+/// A session whose client is away.
+#[derive(Debug, Clone)]
+pub struct AbsentReport {
+    /// The protocol that it speaks; with the other one it has no session.
+    pub version: ProtocolVersion,
+    /// When it ends, unless the client comes back, in milliseconds since 1970.
+    pub ends_at_ms: i64,
+    /// Its subscriptions, in the order of the filters.
+    pub subscriptions: Vec<(String, QoS)>,
+    /// Messages that wait for the client.
+    pub queued: usize,
+    /// The topic of the will that waits for the client to come back, and when it is due.
+    pub will: Option<(String, i64)>,
 }
 
 /// What became of a client's last permitted publish.
@@ -85,7 +104,7 @@ impl By {
         match self {
             Self::Principal(id) => happening.principal.as_deref() == Some(&**id),
             Self::Anonymous => happening.client_id.is_none(),
-            Self::Address(ip) => happening.source.ip() == *ip,
+            Self::Address(ip) => happening.source.is_some_and(|source| source.ip() == *ip),
             Self::SimilarTo(wanted) => happening.client_id.as_ref().is_some_and(|client_id| {
                 **client_id != **wanted && client_id.trim().eq_ignore_ascii_case(wanted.trim())
             }),
@@ -100,6 +119,8 @@ pub struct Audience {
     pub receivers: Vec<Receiver>,
     /// How many there are.
     pub receivers_total: usize,
+    /// Shared subscriptions that match: of the receivers that are their members, one gets each message.
+    pub groups: Vec<SharedGroup>,
     /// Subscriptions that miss the topic by little.
     pub near: Vec<Near>,
     /// There are more subscriptions than were looked through for near misses.
@@ -113,8 +134,27 @@ pub struct Receiver {
     pub client_id: String,
     /// The QoS of its subscription.
     pub qos: QoS,
+    /// The shared subscription that it is a member of, as it is subscribed to.
+    pub group: Option<String>,
+    /// It is away, and its session waits for it. Its policies are asked when it is back.
+    pub is_away: bool,
     /// Why its policies do not let it have the message, in a sentence, and what stands in the way.
     pub withheld: Option<(String, Option<Box<Blame>>)>,
+}
+
+/// A shared subscription that matches.
+#[derive(Debug, Clone)]
+pub struct SharedGroup {
+    /// As it is subscribed to, such as `$share/workers/jobs/#`.
+    pub filter: String,
+    /// How many clients share it.
+    pub members: usize,
+    /// How many of them are connected.
+    pub online: usize,
+    /// Messages that wait for any of them.
+    pub queued: usize,
+    /// Messages that found no room there.
+    pub dropped: u64,
 }
 
 /// A subscription that nearly matches.
@@ -131,9 +171,9 @@ pub struct Near {
 /// What waits for clients, all together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
-    /// QoS 1 messages that were sent and not acknowledged.
+    /// QoS 1 and 2 messages that were sent and not acknowledged.
     pub inflight: u64,
-    /// Messages that wait in sessions for a place among those.
+    /// Messages that wait in sessions for a place among those, or for their client to come back.
     pub queued: u64,
     /// Bytes that wait for sockets.
     pub outbox_bytes: u64,

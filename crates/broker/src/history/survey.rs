@@ -59,6 +59,7 @@ impl Survey {
         let all = &mut findings.audience;
         all.receivers.extend(audience.receivers);
         all.receivers_total += audience.receivers_total;
+        all.groups.extend(audience.groups);
         all.near.extend(audience.near);
         all.is_cut |= audience.is_cut;
     }

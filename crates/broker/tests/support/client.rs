@@ -99,6 +99,10 @@ pub(crate) enum Received {
     PubAck(u16),
     /// A PUBACK that says no more than that it was received.
     Refused(u16, ReasonCode),
+    /// The steps of QoS 2.
+    PubRec(u16),
+    PubRel(u16),
+    PubComp(u16),
     SubAck(Vec<u8>),
     UnsubAck(u16),
     Pong,
@@ -212,6 +216,10 @@ impl Client {
     }
 
     pub(crate) fn send_subscribe(&mut self, filters: &[(&str, QoS)]) {
+        self.try_subscribe(filters).expect("the connection is open");
+    }
+
+    pub(crate) fn try_subscribe(&mut self, filters: &[(&str, QoS)]) -> io::Result<()> {
         let requests: Vec<_> = filters
             .iter()
             .map(|(filter, qos)| FilterRequest {
@@ -220,11 +228,11 @@ impl Client {
             })
             .collect();
         let filters = SubscribeFilters::from_slice(&requests);
-        self.send(&Packet::Subscribe(Subscribe {
+        self.try_send(&Packet::Subscribe(Subscribe {
             packet_id: PacketId::FIRST,
             properties: Properties::NONE,
             filters,
-        }));
+        }))
     }
 
     pub(crate) fn acknowledge(&mut self, packet_id: u16) {
@@ -277,6 +285,19 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// A PUBLISH with QoS 2.
+pub(crate) fn qos2<'a>(topic: &'a str, payload: &'a str, packet_id: PacketId) -> Packet<'a> {
+    let Packet::Publish(publish) = publish(topic, payload, Some(packet_id)) else {
+        unreachable!("it makes a PUBLISH")
+    };
+    Packet::Publish(Publish { qos: QoS::ExactlyOnce, ..publish })
+}
+
+/// A PUBLISH with QoS 1.
+pub(crate) fn qos1<'a>(topic: &'a str, payload: &'a str, packet_id: PacketId) -> Packet<'a> {
+    publish(topic, payload, Some(packet_id))
+}
+
 fn publish<'a>(topic: &'a str, payload: &'a str, packet_id: Option<PacketId>) -> Packet<'a> {
     let qos = if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
     Packet::Publish(Publish {
@@ -302,6 +323,9 @@ fn own(packet: &Packet<'_>, bytes: &[u8]) -> Received {
             Received::Refused(ack.packet_id.number(), ack.reason)
         }
         Packet::PubAck(ack) => Received::PubAck(ack.packet_id.number()),
+        Packet::PubRec(ack) => Received::PubRec(ack.packet_id.number()),
+        Packet::PubRel(ack) => Received::PubRel(ack.packet_id.number()),
+        Packet::PubComp(ack) => Received::PubComp(ack.packet_id.number()),
         Packet::SubAck(suback) => Received::SubAck(suback.codes.iter().map(|code| code.byte()).collect()),
         Packet::UnsubAck(unsuback) => Received::UnsubAck(unsuback.packet_id.number()),
         Packet::PingResp => Received::Pong,

@@ -92,6 +92,7 @@ fn show(answer: &Value, paint: Paint) -> Outcome {
         say!("{kind} {}: {}", paint.bold(&name), text(answer, "summary"))?;
     }
     show_connection(&answer["connection"], paint)?;
+    show_session(&answer["session"], paint)?;
     list(answer, "certificates").iter().try_for_each(|certificate| show_certificate(certificate, paint))?;
     show_happenings(list(answer, "happenings"), answer["subject"]["clientId"].is_null(), paint)?;
     let anonymous = list(answer, "anonymous");
@@ -121,8 +122,29 @@ fn show_connection(connection: &Value, paint: Paint) -> Outcome {
         number("queued"),
         if connection["isBlocked"] == true { ", its socket takes no more" } else { "" }
     )?;
-    let filters: Vec<_> =
-        list(connection, "subscriptions").iter().map(|one| text(one, "topicFilter")).collect();
+    show_subscriptions(connection, paint)
+}
+
+/// The one that waits for a client that is away.
+fn show_session(session: &Value, paint: Paint) -> Outcome {
+    if session.is_null() {
+        return Ok(());
+    }
+    let queued = session["queued"].as_u64().unwrap_or_default();
+    let (protocol, ends_at) = (text(session, "protocol"), text(session, "endsAt"));
+    let will = session["willTopic"].as_str().map(|topic| {
+        format!(", its will on {} waits until {}", printable_line(topic), text(session, "willDueAt"))
+    });
+    let will = will.unwrap_or_default();
+    say!(
+        "  {} {protocol}, the client is away, {queued} queued, ends at {ends_at}{will}",
+        paint.dim("session    ")
+    )?;
+    show_subscriptions(session, paint)
+}
+
+fn show_subscriptions(of: &Value, paint: Paint) -> Outcome {
+    let filters: Vec<_> = list(of, "subscriptions").iter().map(|one| text(one, "topicFilter")).collect();
     let shown = if filters.is_empty() { "nothing".to_owned() } else { filters.join(", ") };
     say!("  {} {shown}", paint.dim("subscribed to"))
 }
@@ -180,7 +202,10 @@ fn show_happening(happening: &Value, names_client: bool, paint: Paint) -> Outcom
         1 => String::new(),
         _ => format!(" ({count} times since {})", since.get(11..19).unwrap_or(&since)),
     };
-    let source = format!("[{}:{}]", text(happening, "sourceIp"), happening["sourcePort"]);
+    let source = match happening["sourceIp"].as_str() {
+        Some(ip) => format!("[{}:{}]", printable_line(ip), happening["sourcePort"]),
+        None => String::new(),
+    };
     let whose = match happening["clientId"].as_str() {
         Some(client_id) if names_client => format!("client {} ", printable_line(client_id)),
         _ => String::new(),
@@ -209,8 +234,16 @@ fn show_topic(topic: &Value, paint: Paint) -> Outcome {
     say!("\ntopic {}{because}: {}", paint.bold(&text(topic, "topic")), text(topic, "summary"))?;
     for receiver in list(topic, "receivers") {
         let (client_id, qos) = (text(receiver, "clientId"), &receiver["qos"]);
-        if receiver["mayReceive"] == true {
-            say!("  {} {client_id} gets it, QoS {qos} at most", paint.green("•"))?;
+        let by = match receiver["sharedSubscription"].as_str() {
+            Some(filter) => format!(" in turn with the others of `{}`", printable_line(filter)),
+            None => String::new(),
+        };
+        if receiver["isAway"] == true && by.is_empty() {
+            say!("  {} {client_id} is away: what has QoS 1 waits for it", paint.yellow("•"))?;
+        } else if receiver["isAway"] == true {
+            say!("  {} {client_id} is away, and would get it{by}", paint.yellow("•"))?;
+        } else if receiver["mayReceive"] == true {
+            say!("  {} {client_id} gets it{by}, QoS {qos} at most", paint.green("•"))?;
         } else {
             say!(
                 "  {} {client_id} is subscribed and may not receive it: {}",
@@ -218,6 +251,19 @@ fn show_topic(topic: &Value, paint: Paint) -> Outcome {
                 text(receiver, "reason")
             )?;
         }
+    }
+    for group in list(topic, "sharedSubscriptions") {
+        let number = |name: &str| group[name].as_u64().unwrap_or_default();
+        let (members, online, queued) = (number("members"), number("online"), number("queued"));
+        let dropped = match number("dropped") {
+            0 => String::new(),
+            dropped => paint.red(&format!(", {dropped} dropped because it was full")),
+        };
+        say!(
+            "  {} {} is shared by {members}, {online} of them connected: one gets each message; {queued} wait{dropped}",
+            paint.dim("∗"),
+            text(group, "topicFilter")
+        )?;
     }
     for rule in list(topic, "rules") {
         let (name, number) = (text(rule, "ruleName"), |name: &str| rule[name].as_u64().unwrap_or_default());

@@ -5,6 +5,7 @@ mod device;
 mod doctor;
 mod explain;
 mod keys;
+mod limits;
 mod logs;
 mod not_yet;
 mod pico;
@@ -73,6 +74,7 @@ enum Command {
     Policy(policy::Policy),
     #[command(subcommand)]
     Keys(keys::Keys),
+    Limits(limits::LimitsTable),
     Doctor(doctor::Doctor),
     Explain(explain::Explain),
     /// Keys for an API on the network: to come
@@ -112,6 +114,7 @@ impl Command {
             Self::Sql(sql) => sql.run(),
             Self::Policy(policy) => policy.run(),
             Self::Keys(keys) => keys.run(),
+            Self::Limits(limits) => limits.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Explain(explain) => explain.run(),
             Self::AccessKey(later) => later.run("access-key"),
@@ -160,6 +163,8 @@ mod tests {
             &["eyot", "pico", "image", "--thing", "t", "--wifi-ssid", "s", "--wifi-open", "--board", "pico"],
             &["eyot", "explain"],
             &["eyot", "explain", "c", "--thing", "t"],
+            &["eyot", "serve", "--limit", "publishes_per_s=1"],
+            &["eyot", "limits", "--json", "--markdown"],
             &["eyot", "fly"],
         ] {
             let error = Cli::try_parse_from(arguments).expect_err("refused");
@@ -191,6 +196,8 @@ mod tests {
             "eyot explain --certificate c",
             "eyot explain --address 192.0.2.1",
             "eyot explain --topic a/b",
+            "eyot limits --limits relaxed --limit payload_bytes_max=16MiB --json",
+            "eyot limits --markdown",
             "eyot doctor --json",
             "eyot --log-format json doctor",
         ] {

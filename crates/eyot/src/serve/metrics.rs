@@ -9,7 +9,7 @@ use services::{IotLog, IotLogCounts, Retained};
 use store::{COMMIT_MICROSECONDS, JournalMetrics, Store};
 
 /// Counters that fall again.
-const GAUGES: [&str; 2] = ["connections", "subscriptions"];
+const GAUGES: [&str; 3] = ["connections", "subscriptions", "sessions_absent"];
 
 /// Counters that labels tell apart; as sums they would be the same twice.
 const TOLD_APART: [&str; 6] =
@@ -35,6 +35,7 @@ impl Measured {
                 .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
             write_counters(page, self.broker.counters().iter());
             self.write_tallies(page);
+            self.write_throttled(page);
             write_load(page, load);
             self.write_retained(page);
             self.write_rules(page);
@@ -51,6 +52,14 @@ impl Measured {
                 let labels: Vec<_> = tally.labels.iter().copied().zip(values.iter().copied()).collect();
                 family.sample(&labels, *count);
             }
+        }
+    }
+
+    fn write_throttled(&self, page: &mut Exposition) {
+        let help = "Times that a limit has held somebody up, by the limit's name.";
+        let mut family = page.family("eyot_throttled_total", MetricKind::Counter, help);
+        for (quota, count) in self.broker.throttled() {
+            family.sample(&[("limit", quota.name())], count);
         }
     }
 
@@ -93,8 +102,16 @@ fn write_counters(page: &mut Exposition, counters: impl Iterator<Item = (&'stati
 fn write_load(page: &mut Exposition, load: &Load) {
     let Load { inflight, queued, outbox_bytes, blocked } = *load;
     for (name, help, value) in [
-        ("eyot_broker_inflight_messages", "QoS 1 messages that were sent and not acknowledged.", inflight),
-        ("eyot_broker_queued_messages", "Messages that wait in sessions for their turn.", queued),
+        (
+            "eyot_broker_inflight_messages",
+            "QoS 1 and 2 messages that were sent and not acknowledged.",
+            inflight,
+        ),
+        (
+            "eyot_broker_queued_messages",
+            "Messages that wait in sessions for their turn, or for their client to come back.",
+            queued,
+        ),
         ("eyot_broker_outbox_bytes", "Bytes that wait for clients' sockets.", outbox_bytes),
         ("eyot_broker_blocked_connections", "Clients whose socket takes no more.", blocked),
     ] {

@@ -24,7 +24,7 @@ use std::time::Duration;
 use broker::{Broker, BrokerConfig, StartError};
 use mqtt_session::Limits;
 
-use crate::config::{LimitsProfile, Settings};
+use crate::config::Settings;
 use crate::device::Endpoint;
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::ready::{self, Ready};
@@ -75,7 +75,7 @@ impl Cloud {
         let mut notes = Vec::new();
         // Before the directory: the most usual mistake, a server that runs already, is told by its port.
         let listener = listen(SocketAddr::new(settings.api_host.0, settings.api_port), ports, &mut notes)?;
-        let limits = limits_of(settings.limits);
+        let limits = settings.limits_in_force();
         let parts = Parts::open(&settings, &limits, &names, &home)?;
         let broker = Arc::new(start_broker(&settings, &limits, shares, &parts, ports, &mut notes)?);
         let sntp = settings.sntp_port.map(|port| Sntp::start(SocketAddr::new(settings.device_host(), port)));
@@ -168,14 +168,6 @@ impl Cloud {
         self.broker.drain(DRAIN_DEADLINE);
         self.parts.close();
         tracing::info!(target: "eyot", "drained");
-    }
-}
-
-fn limits_of(profile: LimitsProfile) -> Limits {
-    match profile {
-        LimitsProfile::Aws => Limits::aws(),
-        LimitsProfile::Relaxed => Limits::relaxed(),
-        LimitsProfile::None => Limits::none(),
     }
 }
 

@@ -59,7 +59,11 @@ impl Parts {
         let rules = Rules::load(&store, Arc::clone(&logs), &settings.account_id.0, limits.clone())
             .context(|| "the rules cannot be loaded".to_owned())?;
         let shadows = Shadows::load(&store).context(|| "the shadows cannot be loaded".to_owned())?;
-        let retained = Retained::load(&store, RetainedLimits::default())
+        let retained_limits = RetainedLimits {
+            messages_max: limits.account_retained_max,
+            bytes_max: limits.account_retained_bytes_max,
+        };
+        let retained = Retained::load(&store, retained_limits)
             .context(|| "the retained messages cannot be loaded".to_owned())?;
         let iot_log = IotLog::start(&store, Arc::clone(&logs), &settings.account_id.0)
             .context(|| "the logging options cannot be loaded".to_owned())?;
