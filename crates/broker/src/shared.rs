@@ -1,9 +1,12 @@
 //! What all threads of the broker share.
 
-use crate::Parts;
 use crate::counters::ThreadCounters;
 use crate::mailbox::Mailbox;
 use crate::message::Message;
+use crate::reception::Reception;
+use crate::visitor::WebDoor;
+use crate::{BrokerConfig, Parts};
+use iot_policy::{NamedPolicy, PolicyDocument, PolicySet};
 use mqtt_session::Limits;
 use registry::Registry;
 use rules::Rules;
@@ -13,6 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use store::Store;
 
+const ALLOW_ALL: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
+
 /// The parts of the server, and the way to every loop.
 pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
@@ -20,6 +26,13 @@ pub(crate) struct Shared {
     pub(crate) retained: Arc<Retained>,
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
+    /// What whoever signs with SigV4 may do: IAM's policies are not modelled.
+    pub(crate) full_access: Arc<PolicySet>,
+    /// What clients of the plain port may do.
+    pub(crate) insecure: Arc<PolicySet>,
+    pub(crate) reception: Arc<Reception>,
+    /// Who takes connections that speak HTTP.
+    pub(crate) web: WebDoor,
     pub(crate) peers: Vec<Peer>,
     /// Mailboxes that are more than half full.
     congested: Arc<AtomicUsize>,
@@ -57,14 +70,31 @@ impl Peer {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts, limits: Limits, peers: Vec<Peer>, congested: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        config: &BrokerConfig,
+        reception: Arc<Reception>,
+        peers: Vec<Peer>,
+        congested: Arc<AtomicUsize>,
+    ) -> Self {
         let Parts { registry, rules, retained, store, identities: _ } = parts;
+        let arn_prefix: Arc<str> = registry.identity().arn_prefix().into();
+        let allow_all = || Arc::new(PolicyDocument::parse(ALLOW_ALL).expect("a policy of ours"));
+        let policies = |name: &str, document| {
+            let policy = NamedPolicy { name: name.into(), document };
+            Arc::new(PolicySet::new(Arc::clone(&arn_prefix), vec![policy]))
+        };
+        let insecure = config.insecure_policy.clone().unwrap_or_else(allow_all);
         Self {
+            full_access: policies("of whoever signs with SigV4", allow_all()),
+            insecure: policies("of the insecure port", insecure),
+            reception,
+            web: WebDoor::default(),
             registry,
             rules,
             retained,
             store,
-            limits: Arc::new(limits),
+            limits: Arc::new(config.limits.clone()),
             peers,
             congested,
             stop_accepting: AtomicBool::new(false),

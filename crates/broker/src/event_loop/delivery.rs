@@ -171,7 +171,8 @@ impl EventLoop {
             && !connection.is_blocked()
             && let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool)
         {
-            self.end(key, Farewell::lost(&error));
+            let farewell = Farewell::broken(&connection.transport, &error);
+            self.end(key, farewell);
         }
     }
 

@@ -295,7 +295,8 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_dirty = false;
         if let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool) {
-            return self.end(key, Farewell::lost(&error));
+            let farewell = Farewell::broken(&connection.transport, &error);
+            return self.end(key, farewell);
         }
         // There is room again: for messages that waited for it, and for reading.
         self.feed(key);
