@@ -147,7 +147,7 @@ def test_health_names_the_version(server):
 
 def test_a_ready_file_that_cannot_be_written_leaves_none(tmp_path):
     missing = tmp_path / "no/such/ready.json"
-    done = subprocess.run([BINARY, "serve", "--data-dir", tmp_path / "d", "--api-port", "0", "--mqtts-port", "0", "--ready-file", missing],
+    done = subprocess.run([BINARY, "serve", "--data-dir", tmp_path / "d", "--api-port", "0", "--mqtts-port", "0", "--https-port", "0", "--ready-file", missing],
                           capture_output=True, text=True, timeout=30, env=clean_environment())
     assert done.returncode == 1 and str(missing) in done.stderr, done.stderr
     assert not (tmp_path / "d/ready.json").exists()

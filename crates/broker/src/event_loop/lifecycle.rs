@@ -200,6 +200,7 @@ impl EventLoop {
         let connected = presence.connected(&who);
         let key = self.connections.insert(Connection::new(transport, session, client, presence, seat));
         let Some(connection) = self.connections.get_mut(key) else { return };
+        let transport = connection.transport.name();
         let socket = connection.transport.socket();
         if let Err(error) = self.poll.registry().register(socket, key.token(), Interest::READABLE) {
             tracing::error!(%error, "cannot watch a connection");
@@ -217,7 +218,7 @@ impl EventLoop {
         tracing::info!(
             target: "eyot::connection", client_id = &*who.client_id, certificate_id = who.certificate_id(),
             principal = who.other_principal(),
-            peer = %who.peer, keep_alive_s = accepted.keep_alive_s, note, "connected"
+            peer = %who.peer, transport, keep_alive_s = accepted.keep_alive_s, note, "connected"
         );
         self.send_connack(key, &accepted);
         self.publish_event(connected);

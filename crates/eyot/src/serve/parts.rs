@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_api::Hosts;
+use aws_api::{Hosts, WEBSOCKET_DURATION_MAX};
 use broker::Broker;
 use logs::Logs;
 use mqtt_session::Limits;
@@ -14,7 +14,7 @@ use rules::Rules;
 use services::{Retained, RetainedLimits, Shadows};
 use store::{OpenError, Store, StoreOptions};
 
-use crate::config::Settings;
+use crate::config::{LimitsProfile, Settings};
 use crate::failure::{Context as _, Failure, Outcome};
 
 use super::home::Home;
@@ -85,6 +85,7 @@ impl Parts {
     pub(super) fn for_api(
         &self,
         broker: &Arc<Broker>,
+        profile: LimitsProfile,
         limits: Limits,
         names: &Names,
         bound: SocketAddr,
@@ -102,6 +103,9 @@ impl Parts {
             limits,
             endpoint: names.endpoint.clone(),
             hosts: Hosts::new(bound, advertised),
+            // Devices know us by every name that is in the certificate; a page would have to get past that, too.
+            device_hosts: Hosts::new(bound, names.certificate()),
+            websocket_duration_max: (profile == LimitsProfile::Aws).then_some(WEBSOCKET_DURATION_MAX),
             metrics: metrics::of(Arc::clone(broker)),
         }
     }
