@@ -88,7 +88,7 @@ async fn visit(serving: Serving, broker: Arc<Broker>, slots: Arc<Semaphore>, vis
         }
         Err(reason) => {
             broker.count_handshake(Handshake::Failed);
-            serving.complaints().tell(peer, || reason);
+            serving.complaints().about_refused(peer, &reason);
             drop(pass);
         }
     }

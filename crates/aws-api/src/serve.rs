@@ -47,7 +47,11 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Closing with bytes unread resets it, and the client that is still sending loses the answer which says why.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Shortest time between two log lines about connections that ended without an answer: anybody can make thousands.
+/// Log lines about connections that ended without an answer that are written one after the other: enough for a workshop's
+/// clients with the same mistake.
+const COMPLAINTS_MAX: u32 = 20;
+
+/// How often there may be one more of them: anybody can make thousands.
 const COMPLAINT_EVERY: Duration = Duration::from_millis(100);
 
 /// How long to wait after the system refused a connection, usually because there are no file descriptors left.
@@ -223,28 +227,53 @@ pub(crate) async fn connection<S>(
 #[derive(Debug, Default)]
 pub(crate) struct Complaints(Mutex<Untold>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Untold {
     connections: u64,
-    told_at: Option<Instant>,
+    /// How many may be told now.
+    may_tell: u32,
+    since: Instant,
+}
+
+impl Default for Untold {
+    fn default() -> Self {
+        Self { connections: 0, may_tell: COMPLAINTS_MAX, since: Instant::now() }
+    }
+}
+
+impl Untold {
+    /// Another one: gives how many there were since one was told, if this is to be told.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        let passed = now.saturating_duration_since(self.since);
+        let more = u32::try_from(passed.as_millis() / COMPLAINT_EVERY.as_millis()).unwrap_or(u32::MAX);
+        if more > 0 {
+            self.may_tell = self.may_tell.saturating_add(more).min(COMPLAINTS_MAX);
+            self.since = now;
+        }
+        self.connections += 1;
+        self.may_tell = self.may_tell.checked_sub(1)?;
+        Some(std::mem::take(&mut self.connections))
+    }
 }
 
 impl Complaints {
     fn about(&self, peer: SocketAddr, error: &hyper::Error) {
-        self.tell(peer, || explained(error));
+        if let Some(connections) = self.add() {
+            let reason = explained(error);
+            tracing::warn!(target: "eyot::api", %peer, connections, reason, "connection ended early");
+        }
     }
 
-    /// At most one line in [`COMPLAINT_EVERY`]; those between are counted.
-    pub(crate) fn tell(&self, peer: SocketAddr, reason: impl FnOnce() -> String) {
-        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        untold.connections += 1;
-        if untold.told_at.is_some_and(|at| at.elapsed() < COMPLAINT_EVERY) {
-            return;
+    /// A connection that did not come as far as HTTP.
+    pub(crate) fn about_refused(&self, peer: SocketAddr, reason: &str) {
+        if let Some(connections) = self.add() {
+            tracing::warn!(target: "eyot::connect", %peer, connections, reason, "connection refused");
         }
-        let connections = std::mem::take(&mut untold.connections);
-        untold.told_at = Some(Instant::now());
-        let reason = reason();
-        tracing::warn!(target: "eyot::api", %peer, connections, reason, "connection ended early");
+    }
+
+    /// At most [`COMPLAINTS_MAX`] lines at once, then one in [`COMPLAINT_EVERY`]; those between are counted.
+    fn add(&self) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(Instant::now())
     }
 }
 
@@ -274,5 +303,22 @@ async fn call(mut router: Router, request: hyper::Request<Body>) -> hyper::Respo
     match router.call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_complaints_is_counted_and_one_later_is_told() {
+        let start = Instant::now();
+        let mut untold = Untold { since: start, ..Untold::default() };
+        for _ in 0..COMPLAINTS_MAX {
+            assert_eq!(untold.add(start), Some(1));
+        }
+        assert_eq!((untold.add(start), untold.add(start)), (None, None));
+        assert_eq!(untold.add(start + COMPLAINT_EVERY), Some(3));
+        assert_eq!(untold.add(start + COMPLAINT_EVERY), None);
     }
 }

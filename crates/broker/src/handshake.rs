@@ -226,6 +226,10 @@ impl Unfinished {
             if is_stranger { STRANGER_CONNECT_BYTES_MAX } else { shared.limits.packet_bytes_max() };
         loop {
             let got_some = self.fill_input()?;
+            // To MQTT this may look like a packet whose rest is missing.
+            if is_http(&self.input) {
+                return Err(self.refusal(Stage::Connect, HTTP_CAME.to_owned()));
+            }
             // A CONNECT says itself which version it is of.
             match mqtt_wire::decode(&self.input, V311, bytes_max) {
                 Ok(Some((packet, used))) => {
@@ -380,15 +384,17 @@ impl Unfinished {
 const NO_CERTIFICATE: &str =
     "the client sent no certificate; devices must present the one they were provisioned with";
 
+const HTTP_CAME: &str =
+    "HTTP came instead of CONNECT, not MQTT; the API's port speaks it, and the HTTPS port";
+
+fn is_http(input: &[u8]) -> bool {
+    [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS "]
+        .iter()
+        .any(|method| input.starts_with(method))
+}
+
 /// Why the first bytes are no CONNECT, for somebody who looks for the mistake on the device.
 fn explain_first_packet(input: &[u8], error: &DecodeError) -> String {
-    let is_http = [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS "]
-        .iter()
-        .any(|method| input.starts_with(method));
-    if is_http {
-        return "HTTP came instead of CONNECT, not MQTT; the API's port speaks it, and the HTTPS port"
-            .to_owned();
-    }
     if let DecodeError::TooLarge { .. } = error {
         return format!("the first packet is too large: {error}");
     }

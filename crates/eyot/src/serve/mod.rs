@@ -121,7 +121,12 @@ impl Cloud {
             tracing::warn!(target: "eyot", %address,
                 "the insecure MQTT port is open: every program of this machine may connect, without TLS and as any client");
         }
-        tracing::info!(target: "eyot", version = env!("CARGO_PKG_VERSION"), %api, mqtts = %cloud.broker.mqtts_addr(), "ready");
+        let broker::Addresses { mqtts, https, alpn, insecure_mqtt } = addresses;
+        let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
+        tracing::info!(
+            target: "eyot", version = env!("CARGO_PKG_VERSION"), %api, %mqtts, https = shown(https), alpn = shown(alpn),
+            mqtt = shown(insecure_mqtt), "ready"
+        );
         Ok(cloud)
     }
 
