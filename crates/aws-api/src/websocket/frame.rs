@@ -263,8 +263,11 @@ mod tests {
         frame
     }
 
-    /// Everything that comes of these pieces: payload, pings that were to be answered, whether it was closed.
-    fn unframe(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<Vec<u8>>, bool), Violation> {
+    /// Payload, pings that were to be answered, whether it was closed.
+    type Collected = (Vec<u8>, Vec<Vec<u8>>, bool);
+
+    /// Everything that comes of these pieces.
+    fn unframe(pieces: &[&[u8]]) -> Result<Collected, Violation> {
         let (mut unframer, mut data, mut pings) = (Unframer::default(), Vec::new(), Vec::new());
         for piece in pieces {
             let mut piece = piece.to_vec();

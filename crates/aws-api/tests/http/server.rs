@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_api::sigv4::{Credentials, Message, Payload, sign};
-use aws_api::{Api, Hosts, Parts, serve};
+use aws_api::{Api, Hosts, Parts, WebSockets, serve};
 use broker::{Broker, BrokerConfig};
 use logs::Logs;
 use mqtt_session::Limits;
@@ -35,6 +35,11 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::with(aws_api::CONNECTIONS_MAX, None)
+    }
+
+    /// One with so many connections of the API, and WebSockets that last so long.
+    pub(crate) fn with(connections_max: usize, websocket_duration_max: Option<Duration>) -> Self {
         let opening = Store::open(StoreOptions::in_memory()).unwrap();
         let (store, logs) = Logs::start(opening).unwrap();
         let identity = Identity { region: "us-east-1".to_owned(), account_id: "000000000000".to_owned() };
@@ -70,11 +75,14 @@ impl Server {
             limits: Limits::aws(),
             endpoint: "localhost".to_owned(),
             hosts: Hosts::new(address, []),
+            device_hosts: Hosts::new(address, []),
+            websocket_duration_max,
             metrics: Arc::new(|| "eyot_more 1\n".to_owned()),
         });
         let own = axum::Router::new().route("/_eyot/own", axum::routing::get(|| async { "own" }));
         let (end, ended) = oneshot::channel();
-        runtime.spawn(serve(listener, aws_api::CONNECTIONS_MAX, api.router(own), async {
+        let (websockets, _) = WebSockets::new();
+        runtime.spawn(serve(listener, connections_max, api.router(own), websockets, async {
             let _ = ended.await;
         }));
         Self { address, end: Some(end), runtime: Some(runtime) }
