@@ -38,6 +38,7 @@ class Https:
         self.connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_S)
         tcp = socket.create_connection(self.address, DEADLINE_S)
         self.connection.sock = context.wrap_socket(tcp, server_hostname=server_name, session=session)
+        self.session_of_handshake = self.connection.sock.session  # of TLS 1.2; that of 1.3 comes later
         self.host = f"localhost:{self.address[1]}"
 
     def request(self, path, body=b"", method="POST", headers=()):
@@ -53,7 +54,7 @@ class Https:
 
     @property
     def session(self):
-        return self.connection.sock.session
+        return self.connection.sock.session if self.connection.sock else self.session_of_handshake
 
     @property
     def is_resumed(self):
@@ -223,14 +224,23 @@ def test_a_session_of_the_other_port_is_not_resumed(server, cloud, tmp_path, nam
     """Tickets of a port that requires certificates are good there alone, and the other way round."""
     device = cloud.device(tmp_path, name)
     context = tls_context(device, ssl.TLSVersion.TLSv1_2)
-    first = Client.connected(server, device, context=context)
-    session = first.socket.session
-    first.disconnect()
+
+    def connected(session):
+        # With the same server name: for another one no session is resumed anyway.
+        client = Client(server, context, "localhost", session)
+        client.send(mqtt.connect(name))
+        assert client.read_exactly(4) == b"\x20\x02\x00\x00"
+        return client
+
+    with connected(None) as client:
+        session = client.socket.session
+    with connected(session) as client:
+        assert client.socket.session_reused, "the control"
     with Https(server, context, session) as https:
         assert not https.is_resumed
         published(https.publish(f"{name}/t", b"x"))
         session = https.session
-    with Client.connected(server, device, context=context, session=session) as client:
+    with connected(session) as client:
         assert not client.socket.session_reused
 
 
@@ -239,7 +249,12 @@ def test_without_a_certificate_no_session_lets_one_in_on_the_mqtt_port(server, n
     with Https(server, context) as https:
         https.request("/nothing", method="GET")
         session = https.session
-    mqtt.expect_refused(server, context, name, session=session)
+    with Https(server, context, session) as https:
+        assert https.is_resumed, "the control"
+    with pytest.raises(mqtt.GONE):
+        client = Client(server, context, "localhost", session)
+        client.send(mqtt.connect(name))
+        client.read()
 
 
 # The rest of the data plane ------------------------------------------------------------------------------------------
@@ -299,15 +314,15 @@ def test_reserved_topics(server, device):
 
 def test_the_control_plane_is_not_here(server, device):
     """Nor anything else of the API's port: whoever reaches this port is a device."""
-    with Https(server, tls_context(device)) as https, Https(server, tls_context()) as without:
-        for method, path, service in [("GET", "/things", "iot"), ("POST", "/keys-and-certificate?setAsActive=true", "iotdata"),
-                                      ("GET", "/_eyot/metrics", "iotdata"), ("GET", "/_eyot/ca.pem", "iotdata"),
-                                      ("GET", "/console", "iotdata"), ("POST", "/", "logs")]:
-            headers = signed(server, path, method, service=service, host=without.host)
-            if service == "logs":
-                headers |= {"X-Amz-Target": "Logs_20140328.DescribeLogGroups"}
-            for connection in (https, without):
-                status, _, body = connection.request(path, method=method, headers=headers)
+    for method, path, service in [("GET", "/things", "iot"), ("POST", "/keys-and-certificate?setAsActive=true", "iotdata"),
+                                  ("GET", "/things", "iotdata"), ("GET", "/_eyot/metrics", "iotdata"), ("GET", "/_eyot/ca.pem", "iotdata"),
+                                  ("GET", "/console", "iotdata"), ("POST", "/", "logs"), ("POST", "/", "iotdata")]:
+        headers = signed(server, path, method, service=service, host=f"localhost:{server.https_port}")
+        if path == "/":
+            headers |= {"X-Amz-Target": "Logs_20140328.DescribeLogGroups"}
+        for context in (tls_context(device), tls_context()):
+            with Https(server, context) as https:
+                status, _, body = https.request(path, method=method, headers=headers)
                 # CloudWatch Logs has 400 for what it does not know.
                 assert status == 400 and b"UnknownOperation" in body or status in (403, 404), (path, body)
 
@@ -323,24 +338,39 @@ def test_neither_certificate_nor_signature(server):
 
 
 def test_a_signature_of_another_day_or_service(server, name):
+    path, host = f"/topics/{name}", f"localhost:{server.https_port}"
+    with at_time(time.time() - 600):
+        late = signed(server, path, service="iotdata", host=host)
+    for headers, words in [(late, "Signature expired"), (signed(server, path, service="iot", host=host), "correct service")]:
+        with Https(server, tls_context()) as https:
+            forbidden(https.request(path, headers=headers), words)
     with Https(server, tls_context()) as https:
-        path = f"/topics/{name}"
-        with at_time(time.time() - 600):
-            late = signed(server, path, service="iotdata", host=https.host)
-        forbidden(https.request(path, headers=late), "Signature expired")
-        forbidden(https.request(path, headers=signed(server, path, service="iot", host=https.host)), "correct service")
-        published(https.request(path, headers=signed(server, path, service="iotdata", host=https.host)))
+        published(https.request(path, headers=signed(server, path, service="iotdata", host=host)))
+
+
+def test_a_stranger_is_shown_out_with_the_answer(server, device, cloud, name):
+    """Who is not known must not hold one of the places of those who are; who is known and may not keeps its connection."""
+    for path, headers in [("/topics/x", {}), ("/mqtt", {}), ("/topics/x", {"Origin": "https://evil.example"})]:
+        with Https(server, tls_context()) as https:
+            status, found, _ = https.request(path, headers=headers)
+            assert (status, found["connection"]) == (403, "close")
+            assert https.connection.sock is None or https.connection.sock.recv(1) == b""
+    with Https(server, tls_context(device)) as https:
+        status, found, _ = https.request("/connections/x", method="GET")
+        assert status == 403 and "connection" not in found
+        published(https.publish(f"{name}/t", b"x"))
 
 
 def test_pages_of_other_sites(server, device, name):
     """With a certificate in the browser, or with any signature."""
     path = f"/topics/{name}"
     for context in (tls_context(device), tls_context()):
-        with Https(server, context) as https:
-            headers = signed(server, path, service="iotdata", host=https.host)
-            for more in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        for more in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+            with Https(server, context) as https:
+                headers = signed(server, path, service="iotdata", host=https.host)
                 status, found, _ = https.request(path, headers=headers | more)
                 assert status == 403 and "access-control-allow-origin" not in found
+        with Https(server, context) as https:
             ours = {"Origin": f"https://{https.host}", "Sec-Fetch-Site": "same-origin"}
             published(https.request(path, headers=headers | ours))
 
@@ -429,6 +459,19 @@ def test_slow_ones_keep_nobody_waiting(server, device, name):
         https.connection.close()
     for tcp in held:
         tcp.close()
+
+
+def test_the_end_does_not_wait_for_half_a_handshake(tmp_path):
+    with Server(tmp_path) as server:
+        device = Cloud(server.api_url).device(tmp_path, "device")
+        held = [socket.create_connection(("127.0.0.1", server.https_port), DEADLINE_S) for _ in range(3)]
+        held[1].sendall(b"\x16\x03\x01\x02")
+        idle = Https(server, tls_context(device))
+        published(idle.publish("a/b", b"x"))
+        server.stop()
+        assert "not answered in time" not in server.log()
+        for tcp in held:
+            assert tcp.recv(1) == b""
 
 
 def test_many_at_once(server, device, name):
