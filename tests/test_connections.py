@@ -88,6 +88,7 @@ def test_a_word_that_its_policies_do_not_let_it_hear(server, cloud, name, tmp_pa
         refused("ForbiddenException", 403, cloud.data.send_direct_message, clientId=name, topic="quiet", payload=b"x")
         cloud.data.send_direct_message(clientId=name, topic="loud/a", payload=b"x")
         assert client.read_message()[0] == "loud/a"
+        client.disconnect()
     refused("ResourceNotFoundException", 404, cloud.data.send_direct_message, clientId=name, topic="loud/a", payload=b"x")
     refused("InvalidRequestException", 400, cloud.data.send_direct_message, clientId=name, topic="a/#", payload=b"x")
     refused("InvalidRequestException", 400, cloud.data.send_direct_message, clientId=name, topic="a", payload=b"x", timeout=16)

@@ -9,8 +9,9 @@ use crate::message::Due;
 use crate::publication::now_ms;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
-use iot_policy::{Action, Context, Decision, PolicySet, Resource};
+use iot_policy::{Action, Context, Decision, Effect, PolicySet, Resource};
 use mqtt_session::{Accepted, ClientId, Session, Will};
+use mqtt_wire::topic::SHARE_PREFIX;
 use mqtt_wire::{Connect, ReasonCode};
 use pki::CertificateId;
 use registry::{Principal, Registry};
@@ -218,7 +219,7 @@ impl Client {
         will: Option<&Will>,
     ) -> Result<(), String> {
         let mut attributes = Vec::new();
-        if accepted.wants_persistence {
+        if accepted.is_persistent() {
             attributes.push("PersistentConnect");
         }
         let will_topic = will.map(|will| will.topic());
@@ -310,6 +311,28 @@ impl Client {
         }
         remember(&mut self.received, topic, self.epoch, now_s, decided.is_ok());
         decided.is_ok()
+    }
+
+    /// iot:Receive of a message that comes through a shared subscription, whose filter begins with `$share/NAME`.
+    ///
+    /// [verified 27] AWS's own examples allow both the topic and `$share/NAME/TOPIC`, others one of them: either allows it
+    /// here, and either denies it.
+    pub(crate) fn may_receive_shared(
+        &mut self,
+        registry: &Registry,
+        topic: &str,
+        filter: &str,
+        now_s: i64,
+    ) -> bool {
+        let Ok(()) = self.refresh(registry) else { return false };
+        let share_name = filter.split('/').nth(1).unwrap_or_default();
+        let shared = format!("{SHARE_PREFIX}{share_name}/{topic}");
+        let context = self.context(now_s);
+        let decide = |topic: &str| {
+            self.rights.policies().decide(Action::Receive, Resource::topic(topic), &context).effect
+        };
+        let effects = [decide(topic), decide(&shared)];
+        effects.contains(&Effect::Allowed) && !effects.contains(&Effect::ExplicitDeny)
     }
 
     /// Looks the principal up again if anything has changed in the registry.

@@ -85,7 +85,8 @@ impl Broker {
         let admission = Admission::new(config.unfinished_max, config.unfinished_per_address_max);
         let seats = Seats::new(config.connections_max);
         let reception = Arc::new(Reception::new(admission, seats, Arc::clone(&counters), waker));
-        let shared = Arc::new(Shared::new(parts, &config, reception, peers, congested));
+        let (shared, absent) = Shared::new(parts, &config, reception, peers, congested)?;
+        let shared = Arc::new(shared);
 
         let broker = Self {
             shared: Arc::clone(&shared),
@@ -95,8 +96,8 @@ impl Broker {
             threads: Mutex::default(),
         };
         // From here on dropping `broker` ends what has been started.
-        for (index, poll) in polls.into_iter().enumerate() {
-            let event_loop = EventLoop::new(index, poll, Arc::clone(&shared));
+        for (index, (poll, absent)) in polls.into_iter().zip(absent).enumerate() {
+            let event_loop = EventLoop::new(index, poll, Arc::clone(&shared), absent);
             let thread = spawn(format!("mqtt-{index}"), move || event_loop.run())?;
             broker.threads().loops.push(thread);
         }
@@ -175,14 +176,14 @@ impl Broker {
         self.ask(client_id, Question::State)
     }
 
-    /// What a client has subscribed to, in the order of the filters.
+    /// What a client has subscribed to, in the order of the filters; also while it is away, if its session is kept.
     pub fn subscriptions_of(&self, client_id: &str) -> Asked<Vec<(String, QoS)>> {
         self.ask(client_id, Question::Subscriptions)
     }
 
-    /// Ends a client's connection.
-    pub fn disconnect(&self, client_id: &str, prevent_will: bool) -> Asked<()> {
-        self.ask(client_id, |reply| Question::Disconnect { prevent_will, reply })
+    /// Ends a client's connection and, with `end_session`, its session, also one whose client is away.
+    pub fn disconnect(&self, client_id: &str, prevent_will: bool, end_session: bool) -> Asked<()> {
+        self.ask(client_id, |reply| Question::Disconnect { prevent_will, end_session, reply })
     }
 
     /// Sends a message to one client. Resolves when it is on its way, or, to be confirmed, when the client has it.

@@ -112,6 +112,9 @@ pub enum StartError {
     /// A thread or its event queue could not be created.
     #[error("cannot start an event loop: {0}")]
     Loop(#[source] std::io::Error),
+    /// What is stored of sessions cannot be read.
+    #[error("cannot load the clients' sessions")]
+    Load(#[from] services::LoadError),
     /// The server's certificates are not usable.
     #[error("cannot use the server certificates: {0}")]
     Tls(#[from] rustls::Error),

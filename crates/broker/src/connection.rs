@@ -3,20 +3,28 @@
 use crate::authorize::Client;
 use crate::denials::Denials;
 use crate::event_loop::Unconfirmed;
-use crate::lifecycle_events::Presence;
+use crate::lifecycle_events::{Event, Presence};
 use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
 use crate::publication::Effects;
 use crate::seats::Seat;
+use crate::sessions::Inbox;
 use crate::slots::Key;
 use crate::transport::Transport;
 use mio::{Interest, Registry};
-use mqtt_session::Session;
-use mqtt_wire::PacketId;
+use mqtt_session::{Accepted, Session};
+use mqtt_wire::{PacketId, QoS};
+use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use store::Position;
 
 /// Reads of one client before the others of its loop get their turn, each of the size of the loop's buffer.
 pub(crate) const READS_PER_TURN_MAX: usize = 4;
+
+/// Answers that may wait for the journal before no more is read: a client that does not wait for them could otherwise
+/// have any number.
+const HELD_MAX: usize = 64;
 
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
@@ -29,6 +37,14 @@ pub(crate) struct Connection {
     pub(crate) unconfirmed: Vec<Unconfirmed>,
     /// A packet whose rest has not arrived, or what waits behind a stall. Owns no memory otherwise.
     pub(crate) input: Vec<u8>,
+    /// Messages for it that other threads bring; it has one if its session is kept or it shares a subscription.
+    pub(crate) inbox: Option<Arc<Inbox>>,
+    /// The store has its session.
+    pub(crate) is_kept: bool,
+    /// Its session is on its way to the disk: the client has no CONNACK yet and gets nothing.
+    pub(crate) is_opening: bool,
+    /// Answers that wait for the journal, in the order of their positions.
+    pub(crate) held: VecDeque<(Position, Reply)>,
     /// What the journal did not take. Nothing more is read until it does.
     pub(crate) stalled: Option<Stalled>,
     /// The number of the message that was last matched to it, and the place among that message's receivers.
@@ -52,11 +68,37 @@ pub(crate) struct Connection {
     seat: Seat,
 }
 
-/// A publish whose consequences wait for room in the journal.
+/// What a client did, while its consequences wait for room in the journal.
 pub(crate) struct Stalled {
     pub(crate) effects: Effects,
-    /// To be acknowledged when they are durable.
-    pub(crate) packet_id: Option<PacketId>,
+    /// What the client gets when they are durable.
+    pub(crate) reply: Reply,
+}
+
+/// What a client gets when the consequences of what it did are durable.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Nothing,
+    /// Of its publish: a PUBACK, or with QoS 2 a PUBREC.
+    Ack(PacketId, QoS),
+    /// The message that its session remembers by this identifier.
+    Send(PacketId),
+    /// A packet, and the retained messages of these filters with these QoS.
+    Packet {
+        bytes: Box<[u8]>,
+        replays: Vec<(Box<str>, QoS)>,
+    },
+    /// Its session begins.
+    ConnAck(Box<Opening>),
+}
+
+/// A session that is about to begin.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) accepted: Accepted,
+    pub(crate) session_present: bool,
+    /// To be published when it has.
+    pub(crate) connected: Option<Event>,
 }
 
 impl Connection {
@@ -76,6 +118,10 @@ impl Connection {
             outbox: Outbox::default(),
             unconfirmed: Vec::new(),
             input: Vec::new(),
+            inbox: None,
+            is_kept: false,
+            is_opening: true,
+            held: VecDeque::new(),
             stalled: None,
             matched: (0, 0),
             is_dirty: false,
@@ -89,10 +135,15 @@ impl Connection {
         }
     }
 
-    /// Whether its bytes may be taken: not while it is closing or stalled, does not read what it is sent, or has too
+    /// Whether its bytes may be taken: not while it is opening, closing or stalled, does not read what it is sent, or has too
     /// many publishes without their PUBACK.
     pub(crate) fn may_read(&self) -> bool {
-        !self.is_closing && self.stalled.is_none() && !self.outbox.is_full() && self.session.wants_read()
+        !self.is_closing
+            && !self.is_opening
+            && self.stalled.is_none()
+            && self.held.len() < HELD_MAX
+            && !self.outbox.is_full()
+            && self.session.wants_read()
     }
 
     /// Whether its socket took no more when it was last written to.

@@ -34,6 +34,8 @@ pub struct ConnectionInfo {
     pub target: Option<SocketAddr>,
     /// The keep-alive that applies, in seconds; 0: none.
     pub keep_alive_s: u16,
+    /// How long its session outlives the connection, in seconds; 0: not at all.
+    pub session_expiry_s: u32,
 }
 
 /// A message for one client, whatever it has subscribed to [AWS iot-data SendDirectMessage].
@@ -107,6 +109,6 @@ impl<T> Future for Asked<T> {
 pub(crate) enum Question {
     State(Reply<ClientState>),
     Subscriptions(Reply<Vec<(String, QoS)>>),
-    Disconnect { prevent_will: bool, reply: Reply<()> },
+    Disconnect { prevent_will: bool, end_session: bool, reply: Reply<()> },
     Send { message: Box<DirectMessage>, reply: Reply<Sent> },
 }

@@ -66,6 +66,10 @@ counters! {
     receives_withheld,
     /// QoS 0 messages dropped because the receiver is slow.
     dropped_slow,
+    /// Messages dropped because too many wait already for a client that is away, or slow.
+    dropped_queue_full,
+    /// Sessions that are kept for clients that are away.
+    sessions_absent,
     /// Messages that a client does not get because it takes no packets of their size.
     dropped_too_large,
     /// Messages dropped because another loop was too far behind.

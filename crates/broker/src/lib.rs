@@ -34,6 +34,7 @@ mod reception;
 mod refusal_log;
 mod router;
 mod seats;
+mod sessions;
 mod shared;
 mod slots;
 mod timers;

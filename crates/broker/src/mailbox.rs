@@ -6,6 +6,7 @@ use crate::completion::Ticket;
 use crate::control::Question;
 use crate::handshake::Arrival;
 use crate::message::Message;
+use crate::sessions::Inbox;
 use mio::Waker;
 use pki::CertificateId;
 use std::collections::VecDeque;
@@ -30,6 +31,8 @@ pub(crate) enum Mail {
     Arrival(Box<Arrival>),
     /// Messages published elsewhere, for this loop's subscribers.
     Messages(Vec<Arc<Message>>),
+    /// There is something in the inboxes of these clients.
+    Waiting(Vec<Arc<Inbox>>),
     /// Everything up to here is durable.
     Committed(Position),
     /// Appends that will never be durable.

@@ -1,8 +1,9 @@
 //! A message on its way to subscribers.
 
+use crate::sessions::{Entry, Group};
 use bytes::Bytes;
 use mqtt_session::Attached;
-use mqtt_wire::{QoS, TopicName};
+use mqtt_wire::{PacketId, QoS, TopicName};
 use services::RetainedMessage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,12 +22,33 @@ pub(crate) struct Message {
     pub(crate) expires_at: Option<Instant>,
 }
 
-/// A message in a receiver's session.
-#[derive(Debug, Clone)]
+/// A message on its way to one receiver.
+#[derive(Debug)]
 pub(crate) struct Due {
     pub(crate) message: Arc<Message>,
     /// Sent with RETAIN 1: it was kept, or the subscription wants the flag as it was published.
     pub(crate) retain: bool,
+    /// What it is sent with.
+    pub(crate) qos: QoS,
+    /// Its place on disk, to be removed when the receiver has it.
+    pub(crate) entry: Option<Entry>,
+    /// What it was sent with on an earlier connection, and is to be sent with again.
+    pub(crate) sent_as: Option<PacketId>,
+    /// Whose members it goes to if this receiver does not take it.
+    pub(crate) group: Option<Arc<Group>>,
+}
+
+impl Due {
+    /// A message that is in memory alone.
+    pub(crate) fn new(message: Arc<Message>, qos: QoS, retain: bool) -> Self {
+        Self { message, retain, qos, entry: None, sent_as: None, group: None }
+    }
+
+    /// A message for one member of a group. [AWS mqtt shared-subscriptions] Never a retained one.
+    pub(crate) fn of_group(message: &Arc<Message>, group: &Arc<Group>, entry: Option<Entry>) -> Self {
+        let (message, group) = (Arc::clone(message), Some(Arc::clone(group)));
+        Self { qos: message.qos, message, retain: false, entry, sent_as: None, group }
+    }
 }
 
 impl Message {
@@ -41,6 +63,18 @@ impl Message {
             attached.expiry_s.map(|expiry_s| Instant::now() + Duration::from_secs(expiry_s.into()));
         let (topic, payload) = (topic.as_str().into(), Bytes::copy_from_slice(payload));
         Arc::new(Self { topic, payload, qos, retain, attached, expires_at })
+    }
+
+    /// A message that the store has kept for somebody.
+    pub(crate) fn from_stored(
+        topic: TopicName<'_>,
+        payload: Bytes,
+        qos: QoS,
+        retain: bool,
+        attached: Attached,
+        expires_at: Option<Instant>,
+    ) -> Arc<Self> {
+        Arc::new(Self { topic: topic.as_str().into(), payload, qos, retain, attached, expires_at })
     }
 
     /// A kept message, for one who subscribes with this QoS; `None` when what is kept is not a message.

@@ -2,6 +2,7 @@
 
 use crate::lifecycle_events::Event;
 use crate::message::Message;
+use crate::sessions::{HandedOut, Offer};
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::{AppendError, Commit, Position, Transaction};
 use uuid::Uuid;
 
@@ -173,7 +174,7 @@ impl Incoming<'_> {
 }
 
 /// What a message leaves behind, to be kept as a whole.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Effects {
     /// What rules keep of it.
     pub(crate) transaction: Transaction,
@@ -181,6 +182,8 @@ pub(crate) struct Effects {
     retained: RetainedChanges,
     /// The message's topic, if it is to be retained itself.
     own_topic: Option<Box<str>>,
+    /// Messages for sessions that must not miss them.
+    offers: Vec<Offer>,
 }
 
 /// What became of a message's effects.
@@ -193,21 +196,53 @@ pub(crate) struct Kept {
 }
 
 impl Effects {
+    /// Those of no message: changes of the server's own.
+    pub(crate) fn of(transaction: Transaction) -> Self {
+        Self { transaction, ..Self::default() }
+    }
+
+    /// Those of a message that was not published: one session gets it.
+    pub(crate) fn of_offer(offer: Offer) -> Self {
+        Self { offers: vec![offer], ..Self::default() }
+    }
+
     /// Whether there is nothing to keep.
     pub(crate) fn is_empty(&self) -> bool {
-        self.transaction.is_empty() && self.retained.is_empty()
+        self.transaction.is_empty() && self.retained.is_empty() && self.offers.is_empty()
     }
 
     /// Memory that they take, about.
     pub(crate) fn bytes_len(&self) -> usize {
-        self.transaction.bytes_len() + self.retained.bytes_len()
+        let offered: usize = self.offers.iter().map(Offer::bytes_len).sum();
+        self.transaction.bytes_len() + self.retained.bytes_len() + offered
     }
 
-    /// Gives it all to the journal.
+    /// Gives it all to the journal, and the messages to the sessions that they are for.
     ///
     /// # Errors
     /// The journal's; nothing is kept then, and it may be tried again.
     pub(crate) fn append(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
+        if self.offers.is_empty() {
+            return self.append_changes(shared);
+        }
+        let (before, now) = (self.transaction.mark(), Instant::now());
+        let written = shared.sessions.write_offers(&self.offers, &mut self.transaction, now, now_ms());
+        match self.append_changes(shared) {
+            Ok(kept) => {
+                self.offers.clear();
+                let mut handed_out = HandedOut::default();
+                shared.sessions.hand_out(written, now, &mut handed_out);
+                shared.tell(handed_out);
+                Ok(kept)
+            }
+            Err(error) => {
+                self.transaction.rewind(before);
+                Err(error)
+            }
+        }
+    }
+
+    fn append_changes(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
         if self.retained.is_empty() {
             let position = shared.store.append_from(&mut self.transaction)?;
             return Ok(Kept { position, is_refused: false });
@@ -236,14 +271,15 @@ impl Effects {
 /// no policy is asked for it.
 pub(crate) fn ripple(
     first: &Incoming<'_>,
-    mut route: impl FnMut(&Incoming<'_>, &mut Consequences),
+    mut route: impl FnMut(&Incoming<'_>, &mut Consequences, &mut Vec<Offer>),
 ) -> Effects {
     let mut consequences = Consequences::default();
     let mut waiting = Waiting::default();
+    let mut offers = Vec::new();
     let own = first.retained_change();
     let own_topic = own.as_ref().map(|change| change.topic().into());
     let mut retained = RetainedChanges::from(Vec::from_iter(own));
-    route(first, &mut consequences);
+    route(first, &mut consequences, &mut offers);
     waiting.take(&mut consequences.republishes);
     let no_properties = Attached::default();
     while let Some(republish) = waiting.queue.pop_front() {
@@ -264,7 +300,7 @@ pub(crate) fn ripple(
         if let Some(change) = incoming.retained_change() {
             retained.push(change);
         }
-        route(&incoming, &mut consequences);
+        route(&incoming, &mut consequences, &mut offers);
         waiting.take(&mut consequences.republishes);
     }
     if waiting.dropped > 0 {
@@ -273,7 +309,7 @@ pub(crate) fn ripple(
             reason = "rules that republish feed each other", "republished messages dropped"
         );
     }
-    Effects { transaction: consequences.transaction, retained, own_topic }
+    Effects { transaction: consequences.transaction, retained, own_topic, offers }
 }
 
 /// What rules have published and nobody has got yet.
@@ -333,12 +369,14 @@ fn publish_to_all(
     let mut messages = Vec::new();
     let mut effects = ripple(
         &Incoming { topic, payload, qos, retain, attached, source, depth: 0 },
-        |incoming, consequences| match topics::of_publish(&incoming.topic) {
+        |incoming, consequences, offers| match topics::of_publish(&incoming.topic) {
             Topic::BasicIngest => incoming.ingest(&rules, consequences),
             _ => {
                 incoming.run_rules(rules.matching(&incoming.topic), consequences);
                 let Incoming { topic, payload, qos, retain, attached, .. } = *incoming;
-                messages.push(Message::new(topic, payload, qos, retain, attached.clone()));
+                let message = Message::new(topic, payload, qos, retain, attached.clone());
+                offers.extend(shared.offer(&topic, qos, None, || Arc::clone(&message)));
+                messages.push(message);
             }
         },
     );
@@ -370,7 +408,7 @@ mod tests {
             depth: 0,
         };
         let mut routed = 0;
-        ripple(&first, |incoming, consequences| {
+        ripple(&first, |incoming, consequences, _| {
             routed += 1;
             let depth = incoming.depth + 1;
             let republish =
@@ -407,7 +445,7 @@ mod tests {
             depth: 0,
         };
         let mut seen = Vec::new();
-        let effects = ripple(&first, |incoming, consequences| {
+        let effects = ripple(&first, |incoming, consequences, _| {
             seen.push((
                 incoming.topic.as_str().to_owned(),
                 incoming.source.client_id.map(str::to_owned),

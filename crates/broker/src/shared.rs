@@ -1,20 +1,24 @@
 //! What all threads of the broker share.
 
+use crate::config::StartError;
 use crate::counters::ThreadCounters;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mail, Mailbox};
 use crate::message::Message;
+use crate::publication::now_ms;
 use crate::reception::Reception;
+use crate::sessions::{Absent, HandedOut, Loaded, Offer, Sessions};
 use crate::visitor::WebDoor;
 use crate::{BrokerConfig, Parts};
 use iot_policy::{NamedPolicy, PolicyDocument, PolicySet};
 use mqtt_session::Limits;
+use mqtt_wire::QoS;
 use registry::Registry;
 use rules::Rules;
 use services::Retained;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use store::Store;
+use store::{Store, Transaction};
 
 const ALLOW_ALL: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
@@ -24,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) retained: Arc<Retained>,
+    pub(crate) sessions: Sessions,
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
     /// What whoever signs with SigV4 may do: IAM's policies are not modelled.
@@ -70,14 +75,22 @@ impl Peer {
 }
 
 impl Shared {
+    /// Also gives the sessions of each loop whose clients are away.
+    ///
+    /// # Errors
+    /// [`StartError::Load`] when they cannot be read.
     pub(crate) fn new(
         parts: Parts,
         config: &BrokerConfig,
         reception: Arc<Reception>,
         peers: Vec<Peer>,
         congested: Arc<AtomicUsize>,
-    ) -> Self {
+    ) -> Result<(Self, Vec<Vec<Absent>>), StartError> {
         let Parts { registry, rules, retained, store, identities: _ } = parts;
+        let (limits, hasher) = (Arc::new(config.limits.clone()), RandomState::new());
+        let place_of = |client_id: &str| place_of(&hasher, client_id, peers.len());
+        let Loaded { sessions, absent } = Loaded::load(&store, &limits, peers.len(), place_of, now_ms())?;
+        let stop_accepting = AtomicBool::new(false);
         let arn_prefix: Arc<str> = registry.identity().arn_prefix().into();
         let allow_all = || Arc::new(PolicyDocument::parse(ALLOW_ALL).expect("a policy of ours"));
         let policies = |name: &str, document| {
@@ -85,7 +98,7 @@ impl Shared {
             Arc::new(PolicySet::new(Arc::clone(&arn_prefix), vec![policy]))
         };
         let insecure = config.insecure_policy.clone().unwrap_or_else(allow_all);
-        Self {
+        let shared = Self {
             full_access: policies("of whoever signs with SigV4", allow_all()),
             insecure: policies("of the insecure port", insecure),
             reception,
@@ -93,19 +106,63 @@ impl Shared {
             registry,
             rules,
             retained,
+            sessions,
             store,
-            limits: Arc::new(config.limits.clone()),
+            limits,
             peers,
             congested,
-            stop_accepting: AtomicBool::new(false),
-            hasher: RandomState::new(),
-        }
+            stop_accepting,
+            hasher,
+        };
+        Ok((shared, absent))
     }
 
     /// The loop that a client belongs to: a client id always meets its own earlier connection there.
     pub(crate) fn owner(&self, client_id: &str) -> &Peer {
-        let hash = self.hasher.hash_one(client_id);
-        &self.peers[(hash % self.peers.len() as u64) as usize]
+        &self.peers[place_of(&self.hasher, client_id, self.peers.len())]
+    }
+
+    /// Gives a message to groups, and lists the sessions that it must be kept for.
+    pub(crate) fn offer(
+        &self,
+        topic: &str,
+        qos: QoS,
+        from: Option<&str>,
+        message: impl FnOnce() -> Arc<Message>,
+    ) -> Option<Offer> {
+        let mut handed_out = HandedOut::default();
+        let offer = self.sessions.offer(topic, qos, from, message, &mut handed_out);
+        self.tell(handed_out);
+        offer
+    }
+
+    /// Tells loops that there is something for their clients, and the log what a limit kept from being queued.
+    pub(crate) fn tell(&self, handed_out: HandedOut) {
+        let HandedOut { mut woken, refused, expired } = handed_out;
+        woken.sort_unstable_by_key(|inbox| inbox.place);
+        for inboxes in woken.chunk_by(|one, other| one.place == other.place) {
+            self.peers[inboxes[0].place].mailbox.post(Mail::Waiting(inboxes.to_vec()));
+        }
+        if refused.is_empty() && expired.is_empty() {
+            return;
+        }
+        if let Some(first) = refused.first() {
+            self.peers[0].counters.dropped_queue_full.add(refused.len() as u64);
+            if self.sessions.may_tell(now_ms()) {
+                let (topic, dropped) =
+                    (first.message.topic(), self.peers[0].counters.dropped_queue_full.value());
+                tracing::warn!(
+                    target: "eyot::delivery", topic = topic.as_str(), dropped,
+                    "the queue of a session or a group is full: messages for it are dropped"
+                );
+            }
+        }
+        let mut transaction = Transaction::new();
+        refused.into_iter().chain(expired).for_each(|due| due.settle(&mut transaction));
+        // Else they are found again after a start, and then come to the client all the same.
+        if let Err(error) = self.store.append_from(&mut transaction) {
+            tracing::warn!(%error, "messages that are not delivered could not be removed from the store");
+        }
     }
 
     /// Whether some loop is so far behind that the others should stop reading for a moment.
@@ -127,4 +184,8 @@ impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stop_accepting.load(Ordering::SeqCst)
     }
+}
+
+fn place_of(hasher: &RandomState, client_id: &str, loops: usize) -> usize {
+    (hasher.hash_one(client_id) % loops as u64) as usize
 }

@@ -4,7 +4,6 @@
 //! in words, rather than taken in silence and never answered.
 
 use crate::lifecycle_events::EVENTS_PREFIX;
-use mqtt_wire::topic::SHARE_PREFIX;
 
 /// What publishing to a topic means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +29,10 @@ pub(crate) fn of_publish(topic: &str) -> Topic {
     }
 }
 
-/// Why a filter cannot be subscribed to, if so.
+/// Why a filter cannot be subscribed to, if so. Of a shared one, what stands behind its group.
 pub(crate) fn reserved_filter(filter: &str) -> Option<&'static str> {
     if !filter.starts_with('$') {
         None
-    } else if filter.starts_with(SHARE_PREFIX) {
-        Some("shared subscriptions are not available yet")
     } else if mqtt_session::basic_ingest(filter).is_some() {
         // [AWS iot-basic-ingest] Nothing is delivered there, so nothing can be subscribed.
         Some("basic ingest topics have no subscribers")
@@ -65,7 +62,7 @@ mod tests {
 
     #[test]
     fn no_filter_in_the_reserved_space_can_be_subscribed() {
-        for filter in ["$aws/#", "$aws/rules/r/#", "$SYS/#", "$share/g/a", "$SYS"] {
+        for filter in ["$aws/#", "$aws/rules/r/#", "$SYS/#", "$SYS"] {
             assert!(reserved_filter(filter).is_some(), "{filter}");
         }
         for filter in ["#", "+/$aws", "a", "$aws/events/presence/connected/+", "$aws/events/#"] {

@@ -164,7 +164,7 @@ fn a_keep_alive_out_of_range_is_clamped_and_not_refused() {
         let device = cloud.device(ALLOW_ALL);
         let options = Options { keep_alive_s: asked, ..Options::default() };
         Client::connect(&cloud, &device, &options).ping();
-        logged(&["eyot::connection", &device.name, &format!("\"keep_alive_s\":{applied}}}")]);
+        logged(&["eyot::connection", &device.name, &format!("\"keep_alive_s\":{applied},")]);
     }
 }
 

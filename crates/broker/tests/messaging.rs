@@ -286,7 +286,7 @@ fn reserved_topics_hang_up_with_a_reason() {
         client.expect_closed();
         logged(&["eyot::connection", &device.name, "FORBIDDEN_ACCESS", "PUBLISH to", topic]);
     }
-    for filter in ["$aws/things/t/shadow/#", "$SYS/#", "$share/g/a"] {
+    for filter in ["$aws/things/t/shadow/#", "$SYS/#", "$share/g/$SYS/a"] {
         let device = cloud.device(ALLOW_ALL);
         let mut client = cloud.connect(&device);
         client.send_subscribe(&[(filter, AtMostOnce)]);

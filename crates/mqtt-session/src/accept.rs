@@ -13,10 +13,10 @@ pub struct Accepted {
     pub client_id: ClientId,
     /// The keep-alive that applies, in seconds; 0: silence is never too long. MQTT 3.1.1 has no way to tell the client.
     pub keep_alive_s: u16,
-    /// The client wants its session to outlive the connection.
-    pub wants_persistence: bool,
-    /// What the log should mention.
-    pub note: Option<Note>,
+    /// The client wants to begin anew, whatever is left of it.
+    pub clean_start: bool,
+    /// How long the session outlives the connection, in seconds, as the limits allow; 0: not at all.
+    pub session_expiry_s: u32,
 }
 
 /// Whose choice the client identifier is.
@@ -33,6 +33,11 @@ pub enum ClientId {
 pub const CONNACK_PROPERTIES_BYTES_MAX: usize = 192;
 
 impl Accepted {
+    /// Whether the session outlives its connection.
+    pub const fn is_persistent(&self) -> bool {
+        self.session_expiry_s > 0
+    }
+
     /// The answer to send once the client has permission; its properties are written to `out`.
     ///
     /// [AWS mqtt5-connack] AWS says what it offers even where the standard takes it for granted.
@@ -40,10 +45,11 @@ impl Accepted {
         &self,
         peer: &Peer,
         limits: &Limits,
+        session_present: bool,
         assigned_client_id: Option<&str>,
         out: &'o mut [u8; CONNACK_PROPERTIES_BYTES_MAX],
     ) -> ConnAck<'o> {
-        let mut connack = ConnAck::new(ReasonCode::Success);
+        let mut connack = ConnAck { session_present, ..ConnAck::new(ReasonCode::Success) };
         if peer.version == ProtocolVersion::V5 {
             let mut properties = PropertiesWriter::new(out);
             let offered = self.offered(limits);
@@ -61,28 +67,19 @@ impl Accepted {
         let receive_maximum = u16::try_from(limits.inflight_inbound_max).unwrap_or(u16::MAX);
         let packet_bytes_max = u32::try_from(limits.packet_bytes_max()).unwrap_or(u32::MAX);
         [
-            // The session ends with its connection, whatever the client asked for [MQTT5 3.2.2.3.2].
-            Some(Property::SessionExpiryIntervalS(0)),
+            // Which may be less than the client asked for [MQTT5 3.2.2.3.2].
+            Some(Property::SessionExpiryIntervalS(self.session_expiry_s)),
             NonZeroU16::new(receive_maximum).map(Property::ReceiveMaximum),
-            Some(Property::MaximumQoS(QoS::AtLeastOnce)),
+            // Its absence says 2 [MQTT5 3.2.2.3.4].
+            (limits.qos_max < QoS::ExactlyOnce).then_some(Property::MaximumQoS(limits.qos_max)),
             NonZeroU32::new(packet_bytes_max).map(Property::MaximumPacketSize),
             Some(Property::TopicAliasMaximum(limits.topic_aliases_max)),
             Some(Property::SubscriptionIdentifierAvailable(false)),
-            Some(Property::SharedSubscriptionAvailable(false)),
+            Some(Property::SharedSubscriptionAvailable(true)),
             Some(Property::RetainAvailable(true)),
             Some(Property::ServerKeepAliveS(self.keep_alive_s)),
         ]
     }
-}
-
-/// Something that works otherwise than the client may expect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Note {
-    /// The client asked for a session that survives its connection.
-    #[error(
-        "the client asked for a persistent session; subscriptions and queued messages end with the connection"
-    )]
-    NoPersistentSession,
 }
 
 /// Why no session begins.
@@ -102,7 +99,7 @@ pub enum Refusal {
     /// Identifiers that begin with `$` are AWS's own [AWS General Reference].
     #[error("the client identifier begins with `$`")]
     ClientIdReserved,
-    /// QoS 2 is not offered; AWS closes without a CONNACK.
+    /// More than [`Limits::qos_max`]; AWS closes without a CONNACK.
     #[error("the will has QoS 2, which is not supported")]
     WillQoS2,
     /// Authentication by other means than the certificate is not offered [MQTT5 4.12].
@@ -139,6 +136,20 @@ impl Refusal {
     }
 }
 
+/// How long the session outlives the connection, in seconds.
+///
+/// MQTT 3.1.1 has one flag for both ends of a session's life, and AWS's quota says how long it lasts. MQTT 5 has the
+/// interval for its end, which the limits cap [MQTT5 3.1.2.11.2].
+pub(crate) fn session_expiry_s(connect: &Connect<'_>, limits: &Limits) -> u32 {
+    match connect.version {
+        ProtocolVersion::V311 if connect.clean_start => 0,
+        ProtocolVersion::V311 => limits.session_expiry_default_s,
+        ProtocolVersion::V5 => {
+            connect.properties.session_expiry_interval_s().unwrap_or(0).min(limits.session_expiry_max_s)
+        }
+    }
+}
+
 /// The user name is not looked at: device SDKs put their metrics there, and a certificate says who connects.
 pub(crate) fn check(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, Refusal> {
     let client_id = check_client_id(connect, limits)?;
@@ -170,7 +181,7 @@ fn check_client_id(connect: &Connect<'_>, limits: &Limits) -> Result<ClientId, R
 
 fn check_will(will: &mqtt_wire::Will<'_>, limits: &Limits) -> Result<(), Refusal> {
     let (bytes, bytes_max) = (will.payload.len(), limits.payload_bytes_max);
-    if will.qos == QoS::ExactlyOnce {
+    if will.qos > limits.qos_max {
         return Err(Refusal::WillQoS2);
     }
     if bytes > bytes_max {

@@ -19,10 +19,27 @@ pub enum Delivery<F> {
 /// A message on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing<F> {
-    /// To be sent with it; present for QoS 1.
+    /// To be sent with it; present for QoS 1 and 2.
     pub packet_id: Option<PacketId>,
+    /// What it is sent with.
+    pub qos: QoS,
+    /// It may have been sent before, on an earlier connection [MQTT311 3.3.1-1].
+    pub is_again: bool,
     /// The message, as the caller gave it.
     pub frame: F,
+}
+
+/// What a PUBREC leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Received<F> {
+    /// The client has taken over the message; what was remembered with it.
+    Taken(Option<F>),
+    /// The client does not want it, and its identifier is free; what was remembered with it.
+    Refused(Option<F>),
+    /// It has said so before.
+    Again,
+    /// Nothing of that identifier is in flight.
+    Unknown,
 }
 
 /// Why a client does not get a message.
@@ -39,29 +56,70 @@ pub enum DropReason {
     },
 }
 
-/// QoS 1 messages to the client: those without their PUBACK, and those that wait for the window to open.
+/// QoS 1 and 2 messages to the client: those that it has not acknowledged, and those that wait for the window to open.
 ///
-/// On a connection that stands nothing is sent twice: MQTT 3.1.1 retransmits only after a reconnect
-/// [MQTT311 4.4.0-1], so what is in flight is remembered by its identifier alone.
+/// On a connection that stands nothing is sent twice: MQTT retransmits only after a reconnect [MQTT311 4.4.0-1], so
+/// what is in flight is remembered by its identifier alone, unless the caller wants it back for the next connection.
 #[derive(Debug)]
 pub(crate) struct Deliveries<F> {
     /// In the order of sending, in which well-behaved clients acknowledge [MQTT311 4.6.0-2].
-    inflight: VecDeque<PacketId>,
+    inflight: VecDeque<Inflight<F>>,
+    /// Those of them that an earlier connection has sent, and this one has not yet.
+    unsent: VecDeque<PacketId>,
     next_id: PacketId,
     pending: VecDeque<Pending<F>>,
     pending_bytes: usize,
 }
 
 #[derive(Debug)]
+struct Inflight<F> {
+    packet_id: PacketId,
+    stage: Stage,
+    /// The message, if it is to be sent again when the connection breaks.
+    frame: Option<F>,
+}
+
+/// What the client has to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Send PUBACK, for a message with QoS 1.
+    Acknowledge,
+    /// Send PUBREC, for a message with QoS 2.
+    Receive,
+    /// Send PUBCOMP: it has the message, and PUBREL.
+    Complete,
+}
+
+#[derive(Debug)]
 struct Pending<F> {
     frame: F,
+    qos: QoS,
     bytes: usize,
+}
+
+/// What a connection leaves to the next one.
+#[derive(Debug)]
+pub(crate) struct Leftovers<F> {
+    /// Remembered and not acknowledged, with their identifiers, then what waited: in the order of sending.
+    pub(crate) undelivered: Vec<Undelivered<F>>,
+    /// Identifiers whose PUBCOMP is missing.
+    pub(crate) unreleased: Vec<PacketId>,
+}
+
+/// A message that the client has not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered<F> {
+    /// The message, as the caller gave it.
+    pub frame: F,
+    /// What it was sent with; `None`: it was not sent.
+    pub sent_as: Option<PacketId>,
 }
 
 impl<F> Deliveries<F> {
     pub(crate) const fn new() -> Self {
         Self {
             inflight: VecDeque::new(),
+            unsent: VecDeque::new(),
             next_id: PacketId::FIRST,
             pending: VecDeque::new(),
             pending_bytes: 0,
@@ -78,15 +136,15 @@ impl<F> Deliveries<F> {
         limits: &Limits,
     ) -> Delivery<F> {
         if qos == QoS::AtMostOnce {
-            return Delivery::Send(Outgoing { packet_id: None, frame });
+            return Delivery::Send(Outgoing { packet_id: None, qos, is_again: false, frame });
         }
-        if self.pending.is_empty() && self.has_room(window) {
-            return Delivery::Send(self.take_off(frame));
+        if self.is_open(window) {
+            return Delivery::Send(self.take_off(qos, frame));
         }
-        self.hold(frame, bytes, limits)
+        self.hold(qos, frame, bytes, limits)
     }
 
-    pub(crate) fn hold(&mut self, frame: F, bytes: usize, limits: &Limits) -> Delivery<F> {
+    pub(crate) fn hold(&mut self, qos: QoS, frame: F, bytes: usize, limits: &Limits) -> Delivery<F> {
         // An empty queue takes one message of any size: else a small bound would make large ones undeliverable.
         let too_large = !self.pending.is_empty() && self.pending_bytes + bytes > limits.pending_bytes_max;
         if too_large || self.pending.len() >= limits.pending_deliveries_max {
@@ -94,7 +152,7 @@ impl<F> Deliveries<F> {
             return Delivery::Dropped(DropReason::QueueFull { messages, bytes });
         }
         self.pending_bytes += bytes;
-        self.pending.push_back(Pending { frame, bytes });
+        self.pending.push_back(Pending { frame, qos, bytes });
         Delivery::Queued
     }
 
@@ -102,17 +160,117 @@ impl<F> Deliveries<F> {
         if !self.has_room(window) {
             return None;
         }
-        let Pending { frame, bytes } = self.pending.pop_front()?;
+        if let Some(again) = self.next_again() {
+            return Some(again);
+        }
+        let Pending { frame, qos, bytes } = self.pending.pop_front()?;
         self.pending_bytes -= bytes;
-        Some(self.take_off(frame))
+        Some(self.take_off(qos, frame))
     }
 
-    /// Whether the identifier was in flight.
-    pub(crate) fn acknowledged(&mut self, packet_id: PacketId) -> bool {
-        match self.inflight.iter().position(|&inflight| inflight == packet_id) {
-            Some(at) => self.inflight.remove(at).is_some(),
-            None => false,
+    /// What an earlier connection has sent comes first, as it was sent then [MQTT311 4.4.0-1].
+    fn next_again(&mut self) -> Option<Outgoing<F>> {
+        while let Some(packet_id) = self.unsent.pop_front() {
+            let inflight = self.find(packet_id);
+            if let Some(inflight) = inflight
+                && let Some(frame) = inflight.frame.take()
+            {
+                let qos =
+                    if inflight.stage == Stage::Acknowledge { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+                return Some(Outgoing { packet_id: Some(packet_id), qos, is_again: true, frame });
+            }
         }
+        None
+    }
+
+    /// Takes over a message that an earlier connection has sent with this identifier; [`next`](Self::next) gives it.
+    pub(crate) fn restore(&mut self, packet_id: PacketId, qos: QoS, frame: F) {
+        let stage = if qos == QoS::ExactlyOnce { Stage::Receive } else { Stage::Acknowledge };
+        self.inflight.push_back(Inflight { packet_id, stage, frame: Some(frame) });
+        self.unsent.push_back(packet_id);
+    }
+
+    /// Takes over an identifier whose PUBCOMP an earlier connection has not got.
+    pub(crate) fn restore_unreleased(&mut self, packet_id: PacketId) {
+        self.inflight.push_back(Inflight { packet_id, stage: Stage::Complete, frame: None });
+    }
+
+    /// Keeps a message that was handed out until it is acknowledged.
+    pub(crate) fn remember(&mut self, packet_id: PacketId, frame: F) {
+        if let Some(inflight) = self.find(packet_id) {
+            inflight.frame = Some(frame);
+        }
+    }
+
+    pub(crate) fn recall(&mut self, packet_id: PacketId) -> Option<F> {
+        self.find(packet_id)?.frame.take()
+    }
+
+    /// A PUBACK: frees the identifier's place; `None`: no message with QoS 1 has it. Gives what was remembered.
+    pub(crate) fn acknowledged(&mut self, packet_id: PacketId) -> Option<Option<F>> {
+        let has_it =
+            |inflight: &Inflight<F>| inflight.packet_id == packet_id && inflight.stage == Stage::Acknowledge;
+        let at = self.inflight.iter().position(has_it)?;
+        self.inflight.remove(at).map(|inflight| inflight.frame)
+    }
+
+    /// A PUBREC.
+    pub(crate) fn received(&mut self, packet_id: PacketId, is_refused: bool) -> Received<F> {
+        match self.find(packet_id) {
+            Some(inflight) if inflight.stage == Stage::Receive && is_refused => {
+                Received::Refused(self.withdraw(packet_id))
+            }
+            Some(inflight) if inflight.stage == Stage::Receive => {
+                inflight.stage = Stage::Complete;
+                Received::Taken(inflight.frame.take())
+            }
+            Some(inflight) if inflight.stage == Stage::Complete => Received::Again,
+            _ => Received::Unknown,
+        }
+    }
+
+    /// A PUBCOMP; `false`: nothing waits for it.
+    pub(crate) fn completed(&mut self, packet_id: PacketId) -> bool {
+        let is_due = self.find(packet_id).is_some_and(|inflight| inflight.stage == Stage::Complete);
+        if is_due {
+            self.withdraw(packet_id);
+        }
+        is_due
+    }
+
+    /// Frees the identifier's place, whatever it waits for.
+    pub(crate) fn withdraw(&mut self, packet_id: PacketId) -> Option<F> {
+        let at = self.inflight.iter().position(|inflight| inflight.packet_id == packet_id)?;
+        self.inflight.remove(at)?.frame
+    }
+
+    pub(crate) fn into_leftovers(self) -> Leftovers<F> {
+        let mut undelivered = Vec::new();
+        let mut unreleased = Vec::new();
+        for Inflight { packet_id, stage, frame } in self.inflight {
+            if stage == Stage::Complete {
+                unreleased.push(packet_id);
+            } else if let Some(frame) = frame {
+                undelivered.push(Undelivered { frame, sent_as: Some(packet_id) });
+            }
+        }
+        undelivered.extend(
+            self.pending.into_iter().map(|pending| Undelivered { frame: pending.frame, sent_as: None }),
+        );
+        Leftovers { undelivered, unreleased }
+    }
+
+    /// Whether one more may be sent now, before everything that waits.
+    pub(crate) fn is_open(&self, window: usize) -> bool {
+        self.pending.is_empty() && self.unsent.is_empty() && self.has_room(window)
+    }
+
+    /// Identifiers whose PUBREL has been sent, or is to be.
+    pub(crate) fn unreleased(&self) -> impl Iterator<Item = PacketId> {
+        self.inflight
+            .iter()
+            .filter(|inflight| inflight.stage == Stage::Complete)
+            .map(|inflight| inflight.packet_id)
     }
 
     pub(crate) fn inflight_len(&self) -> usize {
@@ -124,18 +282,24 @@ impl<F> Deliveries<F> {
     }
 
     fn has_room(&self, window: usize) -> bool {
-        self.inflight.len() < window
+        self.inflight.len() - self.unsent.len() < window
     }
 
-    fn take_off(&mut self, frame: F) -> Outgoing<F> {
+    fn find(&mut self, packet_id: PacketId) -> Option<&mut Inflight<F>> {
+        // Mostly the one that was sent last.
+        self.inflight.iter_mut().rev().find(|inflight| inflight.packet_id == packet_id)
+    }
+
+    fn take_off(&mut self, qos: QoS, frame: F) -> Outgoing<F> {
         // [MQTT311 2.3.1-4] An identifier in use is skipped; the window is smaller than the number of identifiers.
-        while self.inflight.contains(&self.next_id) {
+        while self.inflight.iter().any(|inflight| inflight.packet_id == self.next_id) {
             self.next_id = self.next_id.next();
         }
         let packet_id = self.next_id;
         self.next_id = packet_id.next();
-        self.inflight.push_back(packet_id);
-        Outgoing { packet_id: Some(packet_id), frame }
+        let stage = if qos == QoS::ExactlyOnce { Stage::Receive } else { Stage::Acknowledge };
+        self.inflight.push_back(Inflight { packet_id, stage, frame: None });
+        Outgoing { packet_id: Some(packet_id), qos, is_again: false, frame }
     }
 }
 
@@ -152,7 +316,7 @@ mod tests {
     }
 
     fn sent(number: u16, frame: &str) -> Outgoing<&str> {
-        Outgoing { packet_id: Some(id(number)), frame }
+        Outgoing { packet_id: Some(id(number)), qos: QoS::AtLeastOnce, is_again: false, frame }
     }
 
     #[test]
@@ -169,7 +333,7 @@ mod tests {
         let full = DropReason::QueueFull { messages: 2, bytes: 20 };
         assert_eq!(deliver(&mut deliveries, "e"), Delivery::Dropped(full));
         assert_eq!(deliveries.next(window), None);
-        assert!(deliveries.acknowledged(id(2)));
+        assert_eq!(deliveries.acknowledged(id(2)), Some(None));
         // What waits goes before what comes.
         assert_eq!(deliver(&mut deliveries, "f"), Delivery::Dropped(full));
         assert_eq!(deliveries.next(window), Some(sent(3, "c")));
@@ -181,7 +345,8 @@ mod tests {
     fn qos_0_never_waits() {
         let limits = limits(0);
         let mut deliveries = Deliveries::new();
-        let now = Delivery::Send(Outgoing { packet_id: None, frame: "a" });
+        let now =
+            Delivery::Send(Outgoing { packet_id: None, qos: QoS::AtMostOnce, is_again: false, frame: "a" });
         assert_eq!(deliveries.deliver(QoS::AtMostOnce, "a", 1, 0, &limits), now);
     }
 
@@ -189,9 +354,9 @@ mod tests {
     fn the_queue_is_bounded_in_bytes_but_takes_one_message_of_any_size() {
         let limits = limits(10);
         let mut deliveries = Deliveries::new();
-        assert_eq!(deliveries.hold("large", 1_000, &limits), Delivery::Queued);
+        assert_eq!(deliveries.hold(QoS::AtLeastOnce, "large", 1_000, &limits), Delivery::Queued);
         let full = DropReason::QueueFull { messages: 1, bytes: 1_000 };
-        assert_eq!(deliveries.hold("small", 1, &limits), Delivery::Dropped(full));
+        assert_eq!(deliveries.hold(QoS::AtLeastOnce, "small", 1, &limits), Delivery::Dropped(full));
     }
 
     /// [MQTT311 2.3.1-4]
@@ -204,9 +369,75 @@ mod tests {
         for number in 2..=u16::MAX {
             let next = deliveries.deliver(QoS::AtLeastOnce, "", 1, 2, &limits);
             assert_eq!(next, Delivery::Send(sent(number, "")));
-            assert!(deliveries.acknowledged(id(number)));
+            assert_eq!(deliveries.acknowledged(id(number)), Some(None));
         }
         assert_eq!(deliveries.deliver(QoS::AtLeastOnce, "", 1, 2, &limits), Delivery::Send(sent(2, "")));
-        assert!(!deliveries.acknowledged(id(77)));
+        assert_eq!(deliveries.acknowledged(id(77)), None);
+    }
+
+    /// [MQTT311 4.4.0-1] After a reconnect what was in flight comes before what waited.
+    #[test]
+    fn what_is_remembered_comes_back_in_the_order_of_sending() {
+        let (window, limits) = (3, limits(2));
+        let mut deliveries = Deliveries::new();
+        for frame in ["a", "b", "c", "d"] {
+            if let Delivery::Send(Outgoing { packet_id: Some(packet_id), frame, .. }) =
+                deliveries.deliver(QoS::AtLeastOnce, frame, 1, window, &limits)
+                && frame != "c"
+            {
+                deliveries.remember(packet_id, frame);
+            }
+        }
+        deliveries.remember(id(99), "nobody's");
+        assert_eq!(deliveries.acknowledged(id(1)), Some(Some("a")));
+        let left = deliveries.into_leftovers().undelivered;
+        let expected = [("b", Some(id(2))), ("d", None)];
+        assert!(left.into_iter().map(|left| (left.frame, left.sent_as)).eq(expected));
+    }
+
+    /// [MQTT311 4.3.3-1]
+    #[test]
+    fn a_message_with_qos_2_is_delivered_in_four_steps() {
+        let (window, limits) = (1, limits(9));
+        let mut deliveries = Deliveries::new();
+        let sent = deliveries.deliver(QoS::ExactlyOnce, "a", 1, window, &limits);
+        assert!(matches!(sent, Delivery::Send(Outgoing { qos: QoS::ExactlyOnce, .. })));
+        deliveries.remember(id(1), "a");
+        assert_eq!(deliveries.acknowledged(id(1)), None, "a PUBACK is not for it");
+        assert!(!deliveries.completed(id(1)), "not before its PUBREC");
+        assert_eq!(deliveries.received(id(2), false), Received::Unknown);
+        assert_eq!(deliveries.received(id(1), false), Received::Taken(Some("a")));
+        assert_eq!(deliveries.received(id(1), false), Received::Again);
+        assert!(!deliveries.is_open(window), "it takes its place until the end");
+        assert!(deliveries.unreleased().eq([id(1)]));
+        assert!(deliveries.completed(id(1)) && !deliveries.completed(id(1)));
+        assert!(deliveries.is_open(window));
+        let again = deliveries.deliver(QoS::ExactlyOnce, "b", 1, window, &limits);
+        assert!(
+            matches!(again, Delivery::Send(Outgoing { packet_id: Some(packet_id), .. }) if packet_id == id(2))
+        );
+        deliveries.remember(id(2), "b");
+        assert_eq!(deliveries.received(id(2), true), Received::Refused(Some("b")));
+        assert_eq!(deliveries.inflight_len(), 0);
+    }
+
+    /// [MQTT311 4.4.0-1] With its identifier, by which the receiver knows that it has it already.
+    #[test]
+    fn what_an_earlier_connection_sent_comes_first_within_the_window() {
+        let (window, limits) = (2, limits(9));
+        let mut deliveries = Deliveries::new();
+        deliveries.restore_unreleased(id(1));
+        deliveries.restore(id(7), QoS::ExactlyOnce, "a");
+        deliveries.restore(id(8), QoS::AtLeastOnce, "b");
+        assert_eq!(deliveries.deliver(QoS::AtLeastOnce, "c", 1, window, &limits), Delivery::Queued);
+        let again = |number, qos, frame| Outgoing { packet_id: Some(id(number)), qos, is_again: true, frame };
+        assert_eq!(deliveries.next(window), Some(again(7, QoS::ExactlyOnce, "a")));
+        deliveries.remember(id(7), "a");
+        assert_eq!(deliveries.next(window), None, "the client takes two at a time");
+        assert!(deliveries.completed(id(1)));
+        assert_eq!(deliveries.next(window), Some(again(8, QoS::AtLeastOnce, "b")));
+        assert_eq!(deliveries.received(id(7), false), Received::Taken(Some("a")));
+        assert!(deliveries.completed(id(7)));
+        assert_eq!(deliveries.next(window), Some(sent(1, "c")));
     }
 }

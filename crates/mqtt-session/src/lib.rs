@@ -14,9 +14,9 @@
 //!                        └──take_will(reason)─────▶ the will, when the reason publishes it
 //! ```
 //!
-//! MQTT 3.1.1 and 5 with the limits and deviations of AWS IoT Core, which [`Limits`] names one by one. Every connection is
-//! a clean session: a CONNECT that asks for a persistent one is accepted, as AWS accepts it, with session present 0
-//! and the [`Note::NoPersistentSession`] for the log.
+//! MQTT 3.1.1 and 5 with the limits and deviations of AWS IoT Core, which [`Limits`] names one by one. What outlives the
+//! connection is handed over: [`Session::end`] gives the subscriptions and what is still to be delivered,
+//! [`Session::resume`] takes the former back.
 #![forbid(unsafe_code)]
 
 mod accept;
@@ -34,15 +34,16 @@ mod topics;
 mod violation;
 mod will;
 
-pub use accept::{Accepted, CONNACK_PROPERTIES_BYTES_MAX, ClientId, Note, Refusal};
+pub use accept::{Accepted, CONNACK_PROPERTIES_BYTES_MAX, ClientId, Refusal};
+pub use acknowledge::Owed;
 pub use aliases::Topic;
 pub use attached::Attached;
-pub use deliver::{Delivery, DropReason, Outgoing};
+pub use deliver::{Delivery, DropReason, Outgoing, Undelivered};
 pub use disconnect::DisconnectReason;
-pub use limits::{Limits, Profile, QoS2Subscribe, UnknownProfile};
+pub use limits::{Limits, Profile, UnknownProfile};
 pub use peer::Peer;
-pub use session::{Event, Session};
-pub use subscriptions::{FilterRefusal, Subscribed};
+pub use session::{Ended, Event, Exchanges, Session};
+pub use subscriptions::{FilterRefusal, Subscribed, check_filter};
 pub use topics::{BasicIngest, TopicExcess, basic_ingest, check_topic};
 pub use violation::Violation;
 pub use will::Will;

@@ -1,7 +1,7 @@
 //! How much one client may do, and the three sets of values to choose from.
 
-use mqtt_wire::PACKET_BYTES_LIMIT;
 use mqtt_wire::topic::{MatchRules, TOPIC_BYTES_LIMIT};
+use mqtt_wire::{PACKET_BYTES_LIMIT, QoS};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -31,8 +31,13 @@ pub struct Limits {
     pub filters_per_subscribe_max: usize,
     /// Most subscriptions of one connection; those above it are refused in the SUBACK. AWS: 50.
     pub subscriptions_max: usize,
-    /// What happens to a SUBSCRIBE that asks for QoS 2.
-    pub qos2_subscribe: QoS2Subscribe,
+    /// Longest name of a group that shares a subscription, in characters. AWS: 128.
+    pub share_name_chars_max: usize,
+    /// Highest QoS. AWS: 1, and a PUBLISH, will or SUBSCRIBE with QoS 2 closes the connection.
+    pub qos_max: QoS,
+    /// Whether what was sent before and is sent again on a new connection has its earlier identifier and DUP 1
+    /// [MQTT311 4.4.0-1]. AWS: no.
+    pub marks_redeliveries: bool,
     /// QoS 1 messages of the client whose PUBACK is owed; at this number we stop reading from it. AWS: 100.
     pub inflight_inbound_max: usize,
     /// QoS 1 messages to the client without their PUBACK; the next ones wait. AWS: 100.
@@ -45,6 +50,18 @@ pub struct Limits {
     pub pending_deliveries_max: usize,
     /// The same bound in bytes, because one message may have 128 KiB and another 40 bytes.
     pub pending_bytes_max: usize,
+    /// How long the session of a client of MQTT 3.1.1 with clean session 0 outlives its connection, in seconds.
+    /// AWS: one hour.
+    pub session_expiry_default_s: u32,
+    /// Longest that a client of MQTT 5 may ask for, in seconds; longer ones are lowered to it. AWS: seven days.
+    pub session_expiry_max_s: u32,
+    /// QoS 1 messages that wait for one persistent session, or one group that shares a subscription; those above it
+    /// are dropped and counted.
+    ///
+    /// Ours; AWS names none. It is what a device misses in a day at one message a second.
+    pub queued_messages_max: usize,
+    /// The same bound in bytes.
+    pub queued_bytes_max: usize,
     /// Shortest keep-alive in seconds; shorter ones are raised to it. AWS: 30.
     pub keep_alive_min_s: u16,
     /// Longest keep-alive in seconds; longer ones and 0 are lowered to it. AWS: 1200. `None`: as the client asks,
@@ -62,15 +79,6 @@ pub struct Limits {
     pub match_rules: MatchRules,
     /// Whether retained messages are replayed to filters with wildcards. AWS: only to their exact topic.
     pub retained_on_wildcards: bool,
-}
-
-/// What happens to a SUBSCRIBE that asks for QoS 2, which the server does not offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QoS2Subscribe {
-    /// The connection closes, as on AWS.
-    Close,
-    /// QoS 1 is granted [MQTT311 3.8.4-6].
-    GrantQoS1,
 }
 
 /// A named set of [`Limits`].
@@ -104,11 +112,17 @@ impl Limits {
             client_id_bytes_max: 128,
             filters_per_subscribe_max: 8,
             subscriptions_max: 50,
-            qos2_subscribe: QoS2Subscribe::Close,
+            share_name_chars_max: 128,
+            qos_max: QoS::AtLeastOnce,
+            marks_redeliveries: false,
             inflight_inbound_max: 100,
             inflight_outbound_max: 100,
             pending_deliveries_max: 4_500,
             pending_bytes_max: 8 * 1024 * 1024,
+            session_expiry_default_s: 3_600,
+            session_expiry_max_s: 604_800,
+            queued_messages_max: 86_400,
+            queued_bytes_max: 32 * 1024 * 1024,
             keep_alive_min_s: 30,
             keep_alive_max_s: Some(1_200),
             topic_aliases_max: 8,
@@ -130,11 +144,17 @@ impl Limits {
             client_id_bytes_max: 1_024,
             filters_per_subscribe_max: 1_000,
             subscriptions_max: 10_000,
-            qos2_subscribe: QoS2Subscribe::GrantQoS1,
+            share_name_chars_max: 1_024,
+            qos_max: QoS::ExactlyOnce,
+            marks_redeliveries: true,
             inflight_inbound_max: 1_000,
             inflight_outbound_max: 1_000,
             pending_deliveries_max: 100_000,
             pending_bytes_max: 64 * 1024 * 1024,
+            session_expiry_default_s: 604_800,
+            session_expiry_max_s: u32::MAX,
+            queued_messages_max: 1_000_000,
+            queued_bytes_max: 256 * 1024 * 1024,
             keep_alive_min_s: 0,
             keep_alive_max_s: None,
             topic_aliases_max: 1_000,
@@ -154,11 +174,17 @@ impl Limits {
             client_id_bytes_max: TOPIC_BYTES_LIMIT,
             filters_per_subscribe_max: usize::MAX,
             subscriptions_max: usize::MAX,
-            qos2_subscribe: QoS2Subscribe::GrantQoS1,
+            share_name_chars_max: usize::MAX,
+            qos_max: QoS::ExactlyOnce,
+            marks_redeliveries: true,
             inflight_inbound_max: PACKET_IDS,
             inflight_outbound_max: PACKET_IDS,
             pending_deliveries_max: usize::MAX,
             pending_bytes_max: usize::MAX,
+            session_expiry_default_s: 604_800,
+            session_expiry_max_s: u32::MAX,
+            queued_messages_max: usize::MAX,
+            queued_bytes_max: usize::MAX,
             keep_alive_min_s: 0,
             keep_alive_max_s: None,
             topic_aliases_max: u16::MAX,

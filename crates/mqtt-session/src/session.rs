@@ -1,21 +1,22 @@
 //! The session itself: what each packet leads to.
 
-use crate::accept::{self, Accepted, Note, Refusal};
-use crate::acknowledge::Acknowledgements;
+use crate::accept::{self, Accepted, Refusal};
+use crate::acknowledge::{Acknowledgements, Owed};
 use crate::aliases::{Topic, TopicAliases};
-use crate::deliver::{Deliveries, Delivery, Outgoing};
+use crate::deliver::{Deliveries, Delivery, Leftovers, Outgoing, Received, Undelivered};
 use crate::disconnect::DisconnectReason;
 use crate::keep_alive::KeepAlive;
-use crate::limits::{Limits, QoS2Subscribe};
+use crate::limits::Limits;
 use crate::peer::Peer;
 use crate::subscriptions::{FilterRefusal, Subscribed, Subscriptions};
 use crate::topics::check_topic;
 use crate::violation::Violation;
 use crate::will::Will;
 use mqtt_wire::{
-    Connect, Disconnect, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, Subscribe,
-    SubscriptionOptions, TopicFilter, Unsubscribe,
+    Ack, Connect, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscriptionOptions,
+    TopicFilter, Unsubscribe,
 };
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,20 +31,22 @@ pub struct Session<F> {
     will: Option<Box<Will>>,
     /// The client left with the wish that it be published all the same.
     wants_will: bool,
-    /// What the CONNECT asked for, in seconds.
+    /// How long the session outlives the connection, in seconds; 0: not at all.
     session_expiry_s: u32,
     peer: Peer,
     aliases: TopicAliases,
     acknowledgements: Acknowledgements,
+    /// The client's messages with QoS 2 whose PUBREL is missing: they are not taken twice [MQTT311 4.3.3-2].
+    unreleased: BTreeSet<PacketId>,
     deliveries: Deliveries<F>,
     subscriptions: Subscriptions,
 }
 
 /// What a packet asks the caller to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event<'p> {
-    /// Check permission and route it. With QoS 1 call [`Session::expect_ack`] exactly once, even when nobody takes
-    /// the message.
+pub enum Event<'p, F> {
+    /// Check permission and route it. With QoS 1 and 2 call [`Session::expect_ack`] exactly once, even when nobody
+    /// takes the message.
     Publish {
         /// Where it goes.
         topic: Topic<'p>,
@@ -56,8 +59,33 @@ pub enum Event<'p> {
     /// end [MQTT311 3.10.4-5].
     Unsubscribe(Unsubscribe<'p>),
     /// The client has taken over a QoS 1 message. Call [`Session::next_delivery`]: there is room for one more.
-    Delivered(PacketId),
-    /// A PUBACK for nothing in flight; harmless, perhaps worth a line in the log.
+    Delivered {
+        /// Its identifier.
+        packet_id: PacketId,
+        /// The message, if it was [remembered](Session::remember).
+        frame: Option<F>,
+    },
+    /// The client has sent a QoS 2 message again: see what of [`Session::acks_ready`] may leave.
+    Repeated,
+    /// The client has finished the exchange for a QoS 2 message of its own: answer with PUBCOMP.
+    Released {
+        /// Its identifier.
+        packet_id: PacketId,
+        /// It was in use; else the exchange was finished before, or never begun.
+        is_known: bool,
+    },
+    /// The client has taken over a QoS 2 message: answer with PUBREL.
+    Received {
+        /// Its identifier.
+        packet_id: PacketId,
+        /// It was in flight; else the exchange was finished before, or never begun.
+        is_known: bool,
+        /// The message, if it was [remembered](Session::remember), the first time that the client says so.
+        frame: Option<F>,
+    },
+    /// A QoS 2 message has arrived for good. Call [`Session::next_delivery`]: there is room for one more.
+    Completed(PacketId),
+    /// A PUBACK or PUBCOMP for nothing in flight; harmless, perhaps worth a line in the log.
     StrayAck(PacketId),
     /// Answer with PINGRESP [MQTT311 3.12.4-1].
     Ping,
@@ -81,23 +109,19 @@ impl<F> Session<F> {
             keep_alive: KeepAlive::start(connect.keep_alive_s, limits, now),
             will: connect.will.as_ref().map(|will| Box::new(Will::new(will, limits))),
             wants_will: false,
-            session_expiry_s: connect.properties.session_expiry_interval_s().unwrap_or(0),
+            session_expiry_s: accept::session_expiry_s(connect, limits),
             peer: Peer::of(connect),
             aliases: TopicAliases::default(),
             acknowledgements: Acknowledgements::default(),
+            unreleased: BTreeSet::new(),
             deliveries: Deliveries::new(),
             subscriptions: Subscriptions::default(),
-        };
-        // MQTT 3.1.1 has one flag for both ends of a session's life, MQTT 5 has the interval for its end.
-        let wants_persistence = match connect.version {
-            ProtocolVersion::V311 => !connect.clean_start,
-            ProtocolVersion::V5 => session.session_expiry_s > 0,
         };
         let accepted = Accepted {
             client_id,
             keep_alive_s: session.keep_alive.seconds(),
-            wants_persistence,
-            note: wants_persistence.then_some(Note::NoPersistentSession),
+            clean_start: connect.clean_start,
+            session_expiry_s: session.session_expiry_s,
         };
         Ok((session, accepted))
     }
@@ -106,7 +130,7 @@ impl<F> Session<F> {
     ///
     /// # Errors
     /// The connection must be closed, for [`Violation::disconnect_reason`].
-    pub fn receive<'p>(&mut self, packet: &Packet<'p>, now: Instant) -> Result<Event<'p>, Violation> {
+    pub fn receive<'p>(&mut self, packet: &Packet<'p>, now: Instant) -> Result<Event<'p, F>, Violation> {
         if !self.wants_read() {
             return Err(Violation::ReadPastInflight { inflight: self.acknowledgements.len() });
         }
@@ -114,10 +138,10 @@ impl<F> Session<F> {
         self.keep_alive.heard(now);
         match *packet {
             Packet::Publish(publish) => self.receive_publish(publish),
-            Packet::PubAck(ack) if self.deliveries.acknowledged(ack.packet_id) => {
-                Ok(Event::Delivered(ack.packet_id))
-            }
-            Packet::PubAck(ack) => Ok(Event::StrayAck(ack.packet_id)),
+            Packet::PubAck(ack) => Ok(match self.deliveries.acknowledged(ack.packet_id) {
+                Some(frame) => Event::Delivered { packet_id: ack.packet_id, frame },
+                None => Event::StrayAck(ack.packet_id),
+            }),
             Packet::Subscribe(subscribe) => self.receive_subscribe(subscribe),
             Packet::Unsubscribe(unsubscribe) => {
                 self.check_filters(unsubscribe.filters.len())?;
@@ -126,9 +150,19 @@ impl<F> Session<F> {
             Packet::PingReq => Ok(Event::Ping),
             Packet::Disconnect(disconnect) => self.receive_disconnect(&disconnect),
             Packet::Connect(_) => Err(Violation::SecondConnect),
-            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => {
+            Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)
+                if self.limits.qos_max < QoS::ExactlyOnce =>
+            {
                 Err(Violation::QoS2Packet { kind: packet.kind() })
             }
+            Packet::PubRec(ack) => Ok(self.receive_pubrec(ack)),
+            Packet::PubRel(Ack { packet_id, .. }) => {
+                Ok(Event::Released { packet_id, is_known: self.unreleased.remove(&packet_id) })
+            }
+            Packet::PubComp(Ack { packet_id, .. }) if self.deliveries.completed(packet_id) => {
+                Ok(Event::Completed(packet_id))
+            }
+            Packet::PubComp(ack) => Ok(Event::StrayAck(ack.packet_id)),
             Packet::Auth(_) => Err(Violation::Auth),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(Violation::ServerPacket { kind: packet.kind() })
@@ -136,17 +170,21 @@ impl<F> Session<F> {
         }
     }
 
-    /// Remembers that the client gets a PUBACK once the journal has reached `after`; `None`: nothing to wait for.
+    /// Remembers that the client gets a PUBACK, or with QoS 2 a PUBREC, once the journal has reached `after`; `None`:
+    /// nothing to wait for.
     ///
     /// To be called in the order of the [`Event::Publish`] events.
     /// `reason` is what a client of MQTT 5 is told; one of MQTT 3.1.1 must be told success, or nothing.
-    pub fn expect_ack(&mut self, packet_id: PacketId, reason: ReasonCode, after: Option<u64>) {
-        self.acknowledgements.push(packet_id, reason, after.unwrap_or(0));
+    pub fn expect_ack(&mut self, packet_id: PacketId, qos: QoS, reason: ReasonCode, after: Option<u64>) {
+        if qos == QoS::ExactlyOnce && !reason.is_failure() {
+            self.unreleased.insert(packet_id);
+        }
+        self.acknowledgements.push(packet_id, qos, reason, after.unwrap_or(0));
     }
 
-    /// The PUBACKs that may leave now that the journal is on disk up to `committed`, in the order in which the
+    /// The PUBACKs and PUBRECs that may leave now that the journal is on disk up to `committed`, in the order in which the
     /// messages came [MQTT311 4.6.0-2]. What is not taken from the iterator stays owed.
-    pub fn acks_ready(&mut self, committed: u64) -> impl Iterator<Item = (PacketId, ReasonCode)> {
+    pub fn acks_ready(&mut self, committed: u64) -> impl Iterator<Item = Owed> {
         self.acknowledgements.ready(committed)
     }
 
@@ -164,16 +202,33 @@ impl<F> Session<F> {
     /// Hands over a message for the client. `frame_bytes` is what it costs to keep it.
     ///
     /// QoS 0 is always [`Delivery::Send`]: whether the socket keeps up is the caller's to see. `qos` is the message's
-    /// after the subscription's maximum was applied; QoS 2 counts as 1.
+    /// after the subscription's maximum was applied.
     pub fn deliver(&mut self, qos: QoS, frame: F, frame_bytes: usize) -> Delivery<F> {
         self.deliveries.deliver(qos, frame, frame_bytes, self.window(), &self.limits)
     }
 
-    /// Keeps a QoS 1 message although the window may be open, because the socket is not.
+    /// Keeps a QoS 1 or 2 message although the window may be open, because the socket is not.
     ///
     /// Call [`next_delivery`](Self::next_delivery) when it takes bytes again. Never [`Delivery::Send`].
-    pub fn hold(&mut self, frame: F, frame_bytes: usize) -> Delivery<F> {
-        self.deliveries.hold(frame, frame_bytes, &self.limits)
+    pub fn hold(&mut self, qos: QoS, frame: F, frame_bytes: usize) -> Delivery<F> {
+        self.deliveries.hold(qos, frame, frame_bytes, &self.limits)
+    }
+
+    /// Keeps a message that was just handed out, for [`Event::Delivered`] or [`end`](Self::end) to give it back.
+    ///
+    /// For messages that must reach the client, or somebody else, even if this connection breaks first.
+    pub fn remember(&mut self, packet_id: PacketId, frame: F) {
+        self.deliveries.remember(packet_id, frame);
+    }
+
+    /// Takes back what was [remembered](Self::remember); to be remembered again when it is sent.
+    pub fn recall(&mut self, packet_id: PacketId) -> Option<F> {
+        self.deliveries.recall(packet_id)
+    }
+
+    /// Whether a QoS 1 message that [`deliver`](Self::deliver) is given would be sent now.
+    pub fn is_open(&self) -> bool {
+        self.deliveries.is_open(self.window())
     }
 
     /// The next message that waited, when the window has room for it.
@@ -184,10 +239,10 @@ impl<F> Session<F> {
     /// A message that was handed out will not be sent after all, because permission for it has gone: its place in the
     /// window is free again.
     pub fn withdraw(&mut self, packet_id: PacketId) {
-        self.deliveries.acknowledged(packet_id);
+        self.deliveries.withdraw(packet_id);
     }
 
-    /// QoS 1 messages to the client without their PUBACK.
+    /// QoS 1 and 2 messages that the client has not acknowledged.
     pub fn inflight_len(&self) -> usize {
         self.deliveries.inflight_len()
     }
@@ -195,6 +250,49 @@ impl<F> Session<F> {
     /// QoS 1 messages that wait for the window.
     pub fn pending_len(&self) -> usize {
         self.deliveries.pending_len()
+    }
+
+    /// Takes over the subscriptions of the client's earlier connection [MQTT311 3.1.2-4], [MQTT5 3.1.2-5].
+    pub fn resume<'f>(&mut self, subscriptions: impl IntoIterator<Item = (&'f str, SubscriptionOptions)>) {
+        self.subscriptions.resume(subscriptions);
+    }
+
+    /// Takes over the exchanges for QoS 2 that were not finished.
+    pub fn resume_exchanges(&mut self, exchanges: &Exchanges) {
+        self.unreleased.extend(&exchanges.inbound);
+        for &packet_id in &exchanges.outbound {
+            self.deliveries.restore_unreleased(packet_id);
+        }
+    }
+
+    /// Takes over a message that an earlier connection has sent with this identifier, and that is to be sent with it
+    /// again: [`next_delivery`](Self::next_delivery) gives it before all others.
+    pub fn redeliver(&mut self, packet_id: PacketId, qos: QoS, frame: F) {
+        self.deliveries.restore(packet_id, qos, frame);
+    }
+
+    /// The identifiers that PUBREL has to be sent for again after [`resume_exchanges`](Self::resume_exchanges)
+    /// [MQTT311 4.4.0-1].
+    pub fn unreleased(&self) -> impl Iterator<Item = PacketId> {
+        self.deliveries.unreleased()
+    }
+
+    /// The connection has ended: what of the session goes on to the next one.
+    pub fn end(self) -> Ended<F> {
+        let Leftovers { undelivered, unreleased } = self.deliveries.into_leftovers();
+        let exchanges = Exchanges { inbound: self.unreleased, outbound: unreleased };
+        Ended { subscriptions: self.subscriptions.into_map(), undelivered, exchanges }
+    }
+
+    /// How long the session outlives the connection, in seconds; 0: not at all. A DISCONNECT can change it
+    /// [MQTT5 3.14.2.2.2].
+    pub fn session_expiry_s(&self) -> u32 {
+        self.session_expiry_s
+    }
+
+    /// Has the session end with its connection, whatever the client asked for.
+    pub fn end_with_connection(&mut self) {
+        self.session_expiry_s = 0;
     }
 
     /// Subscribes to one filter of a SUBSCRIBE that the client may have.
@@ -279,10 +377,13 @@ impl<F> Session<F> {
         self.limits.inflight_outbound().min(self.peer.receive_maximum.into())
     }
 
-    fn receive_disconnect<'p>(&mut self, disconnect: &Disconnect<'_>) -> Result<Event<'p>, Violation> {
-        let asked_s = disconnect.properties.session_expiry_interval_s().unwrap_or(0);
-        if self.session_expiry_s == 0 && asked_s > 0 {
-            return Err(Violation::SessionExpiryRaised);
+    fn receive_disconnect<'p>(&mut self, disconnect: &Disconnect<'_>) -> Result<Event<'p, F>, Violation> {
+        if let Some(asked_s) = disconnect.properties.session_expiry_interval_s() {
+            // [MQTT5 3.14.2-2] What was not to outlive its connection is not kept now.
+            if self.session_expiry_s == 0 && asked_s > 0 {
+                return Err(Violation::SessionExpiryRaised);
+            }
+            self.session_expiry_s = asked_s.min(self.limits.session_expiry_max_s);
         }
         match disconnect.reason {
             // [MQTT311 3.14.4-3] [MQTT5 3.14.4-3] The will is discarded.
@@ -294,8 +395,8 @@ impl<F> Session<F> {
         Ok(Event::Disconnect)
     }
 
-    fn receive_publish<'p>(&mut self, publish: Publish<'p>) -> Result<Event<'p>, Violation> {
-        if publish.qos == QoS::ExactlyOnce {
+    fn receive_publish<'p>(&mut self, publish: Publish<'p>) -> Result<Event<'p, F>, Violation> {
+        if publish.qos > self.limits.qos_max {
             return Err(Violation::QoS2Publish);
         }
         let (bytes, bytes_max) = (publish.payload.len(), self.limits.payload_bytes_max);
@@ -307,7 +408,32 @@ impl<F> Session<F> {
             check_topic(topic, &self.limits).map_err(Violation::Topic)?;
         }
         let topic = self.aliases.resolve(&publish, &self.limits)?;
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(packet_id) = publish.packet_id
+        {
+            // [MQTT311 4.3.3-2] It was taken over already; its PUBREC may have been lost.
+            if self.unreleased.contains(&packet_id) {
+                self.expect_ack(packet_id, QoS::ExactlyOnce, ReasonCode::Success, None);
+                return Ok(Event::Repeated);
+            }
+            // [MQTT5 3.3.4-7]
+            let unreleased = self.unreleased.len();
+            if unreleased >= self.limits.inflight_inbound_max {
+                return Err(Violation::ReceiveMaximum { unreleased });
+            }
+        }
         Ok(Event::Publish { topic, publish })
+    }
+
+    fn receive_pubrec<'p>(&mut self, ack: Ack<'_>) -> Event<'p, F> {
+        let packet_id = ack.packet_id;
+        match self.deliveries.received(packet_id, ack.reason.is_failure()) {
+            Received::Taken(frame) => Event::Received { packet_id, is_known: true, frame },
+            Received::Again => Event::Received { packet_id, is_known: true, frame: None },
+            Received::Unknown => Event::Received { packet_id, is_known: false, frame: None },
+            // [MQTT5 4.3.3] The exchange ends here.
+            Received::Refused(frame) => Event::Delivered { packet_id, frame },
+        }
     }
 
     fn check_filters(&self, filters: usize) -> Result<(), Violation> {
@@ -315,18 +441,39 @@ impl<F> Session<F> {
         if filters > filters_max { Err(Violation::TooManyFilters { filters, filters_max }) } else { Ok(()) }
     }
 
-    fn receive_subscribe<'p>(&self, subscribe: Subscribe<'p>) -> Result<Event<'p>, Violation> {
+    fn receive_subscribe<'p>(&self, subscribe: Subscribe<'p>) -> Result<Event<'p, F>, Violation> {
         self.check_filters(subscribe.filters.len())?;
         if subscribe.properties.subscription_ids().next().is_some() {
             return Err(Violation::SubscriptionIdentifier);
         }
-        if self.limits.qos2_subscribe == QoS2Subscribe::Close
+        if self.limits.qos_max < QoS::ExactlyOnce
             && subscribe.filters.iter().any(|request| request.options.qos == QoS::ExactlyOnce)
         {
             return Err(Violation::QoS2Subscribe);
         }
         Ok(Event::Subscribe(subscribe))
     }
+}
+
+/// What is left of a session when its connection has ended.
+#[derive(Debug)]
+pub struct Ended<F> {
+    /// As they were granted.
+    pub subscriptions: BTreeMap<Box<str>, SubscriptionOptions>,
+    /// Messages that were [remembered](Session::remember) and not acknowledged, then those that waited: in the order of
+    /// sending.
+    pub undelivered: Vec<Undelivered<F>>,
+    /// What is not finished for QoS 2.
+    pub exchanges: Exchanges,
+}
+
+/// Exchanges for QoS 2 that are between their steps when a connection ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchanges {
+    /// Messages of the client that were taken over; its PUBREL is missing.
+    pub inbound: BTreeSet<PacketId>,
+    /// Messages that the client has taken over; its PUBCOMP is missing.
+    pub outbound: Vec<PacketId>,
 }
 
 /// Reasons of a DISCONNECT that only servers have [MQTT5 3.14.2.1].

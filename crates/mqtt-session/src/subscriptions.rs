@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::topics::{TopicExcess, check_topic};
-use mqtt_wire::topic::SHARE_PREFIX;
+use mqtt_wire::topic::{SHARE_PREFIX, SharedFilterError};
 use mqtt_wire::{QoS, ReasonCode, SubscriptionOptions, TopicFilter};
 use std::collections::BTreeMap;
 
@@ -27,9 +27,17 @@ pub enum FilterRefusal {
     /// Too long or too deep.
     #[error("the topic filter {0}")]
     Topic(TopicExcess),
-    /// `$share/GROUP/FILTER`.
-    #[error("shared subscriptions are not available yet")]
-    Shared,
+    /// It begins with `$share/` and does not go on as a shared subscription must [MQTT5 4.8.2-1], [MQTT5 4.8.2-2].
+    #[error(transparent)]
+    Shared(#[from] SharedFilterError),
+    /// More than [`Limits::share_name_chars_max`].
+    #[error("the name of the group has {chars} characters, at most {chars_max} are allowed")]
+    ShareNameTooLong {
+        /// Its length.
+        chars: usize,
+        /// The limit.
+        chars_max: usize,
+    },
 }
 
 impl FilterRefusal {
@@ -37,10 +45,27 @@ impl FilterRefusal {
     pub const fn reason_code(&self) -> ReasonCode {
         match self {
             Self::TooManySubscriptions { .. } => ReasonCode::QuotaExceeded,
-            Self::Topic(_) => ReasonCode::TopicFilterInvalid,
-            Self::Shared => ReasonCode::SharedSubscriptionsNotSupported,
+            Self::Topic(_) | Self::Shared(_) | Self::ShareNameTooLong { .. } => {
+                ReasonCode::TopicFilterInvalid
+            }
         }
     }
+}
+
+/// Holds a filter against the limits. What stands before the filter of a shared subscription does not count
+/// [AWS General Reference].
+///
+/// # Errors
+/// Why nobody can subscribe to it.
+pub fn check_filter(filter: TopicFilter<'_>, limits: &Limits) -> Result<(), FilterRefusal> {
+    let Some(shared) = filter.shared()? else {
+        return check_topic(&filter, limits).map_err(FilterRefusal::Topic);
+    };
+    let (chars, chars_max) = (shared.share_name.chars().count(), limits.share_name_chars_max);
+    if chars > chars_max {
+        return Err(FilterRefusal::ShareNameTooLong { chars, chars_max });
+    }
+    check_topic(&shared.filter, limits).map_err(FilterRefusal::Topic)
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +78,11 @@ impl Subscriptions {
         requested: SubscriptionOptions,
         limits: &Limits,
     ) -> Result<Subscribed, FilterRefusal> {
-        if filter.starts_with(SHARE_PREFIX) {
-            return Err(FilterRefusal::Shared);
-        }
-        check_topic(&filter, limits).map_err(FilterRefusal::Topic)?;
-        let granted = SubscriptionOptions { qos: requested.qos.min(QoS::AtLeastOnce), ..requested };
+        check_filter(filter, limits)?;
+        // A group may give what one member left to another, which is no "exactly once".
+        let is_shared = filter.starts_with(SHARE_PREFIX);
+        let qos_max = if is_shared { limits.qos_max.min(QoS::AtLeastOnce) } else { limits.qos_max };
+        let granted = SubscriptionOptions { qos: requested.qos.min(qos_max), ..requested };
         // [MQTT311 3.8.4-3] The same filter again replaces the subscription and takes no further place.
         if let Some(present) = self.0.get_mut(filter.as_str()) {
             *present = granted;
@@ -72,6 +97,17 @@ impl Subscriptions {
 
     pub(crate) fn unsubscribe(&mut self, filter: &str) -> bool {
         self.0.remove(filter).is_some()
+    }
+
+    pub(crate) fn resume<'f>(
+        &mut self,
+        subscriptions: impl IntoIterator<Item = (&'f str, SubscriptionOptions)>,
+    ) {
+        self.0.extend(subscriptions.into_iter().map(|(filter, options)| (filter.into(), options)));
+    }
+
+    pub(crate) fn into_map(self) -> BTreeMap<Box<str>, SubscriptionOptions> {
+        self.0
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, SubscriptionOptions)> {
@@ -125,6 +161,14 @@ mod tests {
         let excess = TopicExcess::Slashes { slashes: 8, slashes_max: 7 };
         assert_eq!(subscribe("+/+/+/+/+/+/+/+/#"), Err(FilterRefusal::Topic(excess)));
         assert!(subscribe("+/+/+/+/+/+/+/#").is_ok());
-        assert_eq!(subscribe("$share/group/a"), Err(FilterRefusal::Shared));
+        assert!(
+            subscribe(&format!("$share/{}/+/+/+/+/+/+/+/#", "g".repeat(128))).is_ok(),
+            "the prefix is free"
+        );
+        let refused = Err(FilterRefusal::ShareNameTooLong { chars: 129, chars_max: 128 });
+        assert_eq!(subscribe(&format!("$share/{}/a", "g".repeat(129))), refused);
+        for not_shared in ["$share/g", "$share//a", "$share/+/a"] {
+            assert!(matches!(subscribe(not_shared), Err(FilterRefusal::Shared(_))), "{not_shared}");
+        }
     }
 }

@@ -17,17 +17,24 @@ pub enum Violation {
         /// The packet.
         kind: PacketKind,
     },
-    /// QoS 2 is not offered, as on AWS.
+    /// QoS 2 is not offered, as on AWS: [`Limits::qos_max`](crate::Limits::qos_max).
     #[error("the client published with QoS 2, which is not supported")]
     QoS2Publish,
-    /// QoS 2 is not offered, as on AWS; see [`QoS2Subscribe`](crate::QoS2Subscribe).
+    /// QoS 2 is not offered, as on AWS: [`Limits::qos_max`](crate::Limits::qos_max).
     #[error("the client asked for QoS 2, which is not supported")]
     QoS2Subscribe,
-    /// A packet of the QoS 2 exchange.
+    /// A packet of the QoS 2 exchange, which is not offered.
     #[error("the client sent {kind}, but QoS 2 is not supported")]
     QoS2Packet {
         /// The packet.
         kind: PacketKind,
+    },
+    /// Messages with QoS 2 whose PUBREL is missing: more than
+    /// [`Limits::inflight_inbound_max`](crate::Limits::inflight_inbound_max).
+    #[error("the client has {unreleased} messages with QoS 2 in flight already")]
+    ReceiveMaximum {
+        /// How many there are.
+        unreleased: usize,
     },
     /// More than [`Limits::payload_bytes_max`](crate::Limits::payload_bytes_max).
     #[error("PAYLOAD_LIMIT_EXCEEDED: the payload has {bytes} bytes, at most {bytes_max} are allowed")]
@@ -121,6 +128,7 @@ impl Violation {
             Self::PayloadTooLarge { .. } | Self::TooManyFilters { .. } | Self::AliasesTooLarge { .. } => {
                 ReasonCode::QuotaExceeded
             }
+            Self::ReceiveMaximum { .. } => ReasonCode::ReceiveMaximumExceeded,
             Self::TopicAlias { .. } => ReasonCode::TopicAliasInvalid,
             Self::SubscriptionIdentifier => ReasonCode::SubscriptionIdentifiersNotSupported,
             Self::Topic(_) => ReasonCode::TopicNameInvalid,

@@ -16,6 +16,8 @@ pub struct Will {
     pub retain: bool,
     /// MQTT 5: what is published with it.
     pub attached: Attached,
+    /// MQTT 5: seconds that it waits for the client to come back [MQTT5 3.1.3-9].
+    pub delay_s: u32,
 }
 
 impl Will {
@@ -26,7 +28,21 @@ impl Will {
             qos: will.qos,
             retain: will.retain,
             attached: Attached::of(&will.properties, limits),
+            delay_s: will.properties.will_delay_interval_s().unwrap_or(0),
         }
+    }
+
+    /// As the store kept it; `None`: the topic is none.
+    pub fn from_stored(
+        topic: &str,
+        payload: &[u8],
+        qos: QoS,
+        retain: bool,
+        attached: Attached,
+        delay_s: u32,
+    ) -> Option<Self> {
+        TopicName::parse(topic).ok()?;
+        Some(Self { topic: topic.into(), payload: payload.into(), qos, retain, attached, delay_s })
     }
 
     /// Where it goes.

@@ -3,7 +3,7 @@
 
 use mqtt_session::{
     BasicIngest, CONNACK_PROPERTIES_BYTES_MAX, ClientId, Delivery, DisconnectReason, DropReason, Event,
-    Limits, Note, Outgoing, Session, Topic, TopicExcess, Violation, basic_ingest,
+    Limits, Outgoing, Session, Topic, TopicExcess, Violation, basic_ingest,
 };
 use mqtt_wire::{
     Ack, Auth, Connect, Disconnect, FilterRequest, Packet, PacketId, PacketKind, Properties,
@@ -33,7 +33,7 @@ impl Client {
         Self::connect(&connect(60), Limits::aws())
     }
 
-    fn receive<'p>(&mut self, packet: Packet<'p>) -> Result<Event<'p>, Violation> {
+    fn receive<'p>(&mut self, packet: Packet<'p>) -> Result<Event<'p, &'static str>, Violation> {
         self.session.receive(&packet, self.now)
     }
 
@@ -67,8 +67,12 @@ fn id(number: u16) -> PacketId {
     PacketId::new(number).unwrap()
 }
 
-fn success(number: u16) -> (PacketId, ReasonCode) {
-    (id(number), ReasonCode::Success)
+fn acks(client: &mut Client, committed: u64) -> Vec<(u16, ReasonCode)> {
+    client.session.acks_ready(committed).map(|owed| (owed.packet_id.number(), owed.reason)).collect()
+}
+
+fn success(number: u16) -> (u16, ReasonCode) {
+    (number, ReasonCode::Success)
 }
 
 fn publish(qos: QoS, topic: &'static str, payload: &'static [u8]) -> Publish<'static> {
@@ -93,9 +97,10 @@ fn with_subscribe<T>(filters: usize, qos: QoS, look: impl FnOnce(Packet<'_>) -> 
 fn the_posts_device_lives_on_its_publishes() {
     let now = Instant::now();
     let (session, accepted) = Session::accept(&connect(10_000), &Arc::new(Limits::aws()), now).unwrap();
-    assert_eq!((accepted.client_id, accepted.keep_alive_s, accepted.note), (ClientId::Given, 1_200, None));
+    assert_eq!((accepted.client_id, accepted.keep_alive_s), (ClientId::Given, 1_200));
+    assert!(!accepted.is_persistent());
     let (mut out, mut room) = ([0; 4], [0; CONNACK_PROPERTIES_BYTES_MAX]);
-    let connack = accepted.connack(session.peer(), session.limits(), None, &mut room);
+    let connack = accepted.connack(session.peer(), session.limits(), false, None, &mut room);
     assert_eq!(Packet::ConnAck(connack).encode(V311, &mut out), Ok(4));
     assert_eq!(out, [0x20, 2, 0, 0]);
 
@@ -129,11 +134,71 @@ fn any_packet_keeps_the_connection() {
     assert!(client.pass(1.0).is_some());
 }
 
+/// [AWS mqtt-persistent-sessions]
 #[test]
-fn persistent_sessions_are_accepted_with_a_note() {
+fn how_long_a_session_outlives_its_connection() {
+    let limits = Arc::new(Limits::aws());
+    let expiry_s = |connect: &Connect<'_>| {
+        Session::<()>::accept(connect, &limits, Instant::now()).unwrap().1.session_expiry_s
+    };
+    assert_eq!(expiry_s(&connect(60)), 0);
+    assert_eq!(expiry_s(&Connect { clean_start: false, ..connect(60) }), 3_600);
+    for (asked, granted) in [(None, 0), (Some(0), 0), (Some(9), 9), (Some(u32::MAX), 604_800)] {
+        let asked = asked.map(Property::SessionExpiryIntervalS);
+        // Whether it begins anew says nothing about its end.
+        for clean_start in [true, false] {
+            with_connect5(asked.as_slice(), |connect| {
+                assert_eq!(expiry_s(&Connect { clean_start, ..connect }), granted);
+            });
+        }
+    }
+}
+
+/// [MQTT5 3.14.2.2.2] The client may think otherwise when it leaves.
+#[test]
+fn a_disconnect_changes_how_long_the_session_lasts() {
+    for (asked, lasts_s) in [(None, 100), (Some(0), 0), (Some(7), 7), (Some(u32::MAX), 604_800)] {
+        with_connect5(&[Property::SessionExpiryIntervalS(100)], |connect| {
+            let mut client = Client::connect(&connect, Limits::aws());
+            let mut out = [0; 8];
+            let mut writer = PropertiesWriter::new(&mut out);
+            if let Some(asked) = asked {
+                writer.push(Property::SessionExpiryIntervalS(asked)).unwrap();
+            }
+            let packet = disconnect(ReasonCode::Success, writer.finish());
+            assert_eq!(client.receive(packet), Ok(Event::Disconnect));
+            assert_eq!(client.session.session_expiry_s(), lasts_s);
+        });
+    }
+}
+
+/// [MQTT311 4.4.0-1]
+#[test]
+fn what_a_broken_connection_leaves_goes_on_in_the_next() {
     let persistent = Connect { clean_start: false, ..connect(60) };
-    let accepted = Session::<()>::accept(&persistent, &Arc::new(Limits::aws()), Instant::now()).unwrap().1;
-    assert_eq!(accepted.note, Some(Note::NoPersistentSession));
+    let mut client = Client::connect(&persistent, Limits { inflight_outbound_max: 2, ..Limits::aws() });
+    let filter = TopicFilter::parse("a/+").unwrap();
+    assert!(client.session.subscribe(filter, at_most(QoS::AtLeastOnce)).is_ok());
+    for frame in ["a", "b"] {
+        assert!(client.session.is_open());
+        let sent = client.session.deliver(QoS::AtLeastOnce, frame, 1);
+        let Delivery::Send(Outgoing { packet_id: Some(packet_id), frame, .. }) = sent else {
+            panic!("{sent:?}")
+        };
+        client.session.remember(packet_id, frame);
+    }
+    assert!(!client.session.is_open(), "the window is full");
+    assert_eq!(client.session.deliver(QoS::AtLeastOnce, "c", 1), Delivery::Queued);
+    let delivered = Event::Delivered { packet_id: id(1), frame: Some("a") };
+    assert_eq!(client.receive(Packet::PubAck(Ack::success(id(1)))), Ok(delivered));
+    let ended = client.session.end();
+    let left: Vec<_> = ended.undelivered.iter().map(|left| (left.frame, left.sent_as)).collect();
+    assert_eq!(left, [("b", Some(id(2))), ("c", None)]);
+
+    let mut client = Client::connect(&persistent, Limits::aws());
+    client.session.resume(ended.subscriptions.iter().map(|(filter, options)| (&**filter, *options)));
+    let subscribed = client.session.subscribe(filter, at_most(QoS::AtMostOnce)).unwrap();
+    assert!(subscribed.is_replaced);
 }
 
 #[test]
@@ -145,13 +210,13 @@ fn pubacks_leave_in_receive_order_once_the_journal_holds_their_messages() {
         assert!(matches!(client.receive(Packet::Publish(message)), Ok(Event::Publish { .. })));
         // The second one left nothing in the journal and still waits its turn.
         let after = (number != 2).then_some(next_position);
-        client.session.expect_ack(id(number), ReasonCode::Success, after);
+        client.session.expect_ack(id(number), QoS::AtLeastOnce, ReasonCode::Success, after);
         next_position += 100;
     }
     assert_eq!(client.session.waits_for(), Some(100));
     assert!(client.session.acks_ready(99).next().is_none());
-    assert!(client.session.acks_ready(100).eq([success(1), success(2)]));
-    assert!(client.session.acks_ready(300).eq([success(3)]));
+    assert_eq!(acks(&mut client, 100), [success(1), success(2)]);
+    assert_eq!(acks(&mut client, 300), [success(3)]);
     assert_eq!(client.session.waits_for(), None);
 }
 
@@ -162,7 +227,7 @@ fn reading_stops_while_a_hundred_pubacks_are_owed_and_the_client_is_not_blamed()
         assert!(client.session.wants_read());
         let message = Publish { packet_id: Some(id(number)), ..publish(QoS::AtLeastOnce, "a", b"") };
         assert!(client.receive(Packet::Publish(message)).is_ok());
-        client.session.expect_ack(id(number), ReasonCode::Success, Some(7));
+        client.session.expect_ack(id(number), QoS::AtLeastOnce, ReasonCode::Success, Some(7));
     }
     assert!(!client.session.wants_read());
     assert_eq!(client.pass(1_000.0), None, "the silence is ours");
@@ -180,7 +245,12 @@ fn deliveries_follow_the_clients_pubacks() {
         &connect(60),
         Limits { inflight_outbound_max: 1, pending_deliveries_max: 1, ..Limits::aws() },
     );
-    let sent = |number, frame| Outgoing { packet_id: Some(id(number)), frame };
+    let sent = |number, frame| Outgoing {
+        packet_id: Some(id(number)),
+        qos: QoS::AtLeastOnce,
+        is_again: false,
+        frame,
+    };
     assert_eq!(client.session.deliver(QoS::AtLeastOnce, "a", 1), Delivery::Send(sent(1, "a")));
     assert_eq!(client.session.deliver(QoS::AtLeastOnce, "b", 1), Delivery::Queued);
     let full = DropReason::QueueFull { messages: 1, bytes: 1 };
@@ -188,9 +258,12 @@ fn deliveries_follow_the_clients_pubacks() {
     assert_eq!((client.session.inflight_len(), client.session.pending_len()), (1, 1));
     assert_eq!(client.receive(Packet::PubAck(Ack::success(id(7)))), Ok(Event::StrayAck(id(7))));
     assert_eq!(client.session.next_delivery(), None);
-    assert_eq!(client.receive(Packet::PubAck(Ack::success(id(1)))), Ok(Event::Delivered(id(1))));
+    assert_eq!(
+        client.receive(Packet::PubAck(Ack::success(id(1)))),
+        Ok(Event::Delivered { packet_id: id(1), frame: None })
+    );
     assert_eq!(client.session.next_delivery(), Some(sent(2, "b")));
-    assert_eq!(client.session.hold("d", 1), Delivery::Queued);
+    assert_eq!(client.session.hold(QoS::AtLeastOnce, "d", 1), Delivery::Queued);
     // The client may no longer have "b": the next one takes its place in the window.
     client.session.withdraw(id(2));
     assert_eq!(client.session.next_delivery(), Some(sent(3, "d")));
@@ -275,7 +348,7 @@ fn subscribes_beyond_the_limits_end_the_connection() {
     assert_eq!(receive(Limits::relaxed(), 9, QoS::ExactlyOnce), Ok(()));
     let mut relaxed = Client::connect(&connect(60), Limits::relaxed());
     let subscribed = relaxed.session.subscribe(TopicFilter::parse("a").unwrap(), at_most(QoS::ExactlyOnce));
-    assert_eq!(subscribed.map(|subscribed| subscribed.granted), Ok(at_most(QoS::AtLeastOnce)));
+    assert_eq!(subscribed.map(|subscribed| subscribed.granted), Ok(at_most(QoS::ExactlyOnce)));
 }
 
 #[test]
@@ -310,15 +383,13 @@ fn a_client_of_mqtt_5_is_told_what_it_gets() {
     with_connect5(&[Property::SessionExpiryIntervalS(9)], |connect| {
         let connect = Connect { client_id: "", clean_start: false, ..connect };
         let (session, accepted) = Session::<()>::accept(&connect, &limits, Instant::now()).unwrap();
-        assert_eq!((accepted.client_id, accepted.wants_persistence), (ClientId::Assign, true));
+        assert_eq!((accepted.client_id, accepted.session_expiry_s), (ClientId::Assign, 9));
         let mut room = [0; CONNACK_PROPERTIES_BYTES_MAX];
-        let connack = accepted.connack(session.peer(), &limits, Some("given"), &mut room);
+        let connack = accepted.connack(session.peer(), &limits, true, Some("given"), &mut room);
+        assert!(connack.session_present);
         let offered = connack.properties;
-        assert_eq!(
-            offered.session_expiry_interval_s(),
-            Some(0),
-            "the session does not outlive the connection yet"
-        );
+        assert_eq!(offered.session_expiry_interval_s(), Some(9));
+        assert!(offered.shared_subscription_available());
         assert_eq!(offered.receive_maximum().map(NonZeroU16::get), Some(100));
         assert_eq!((offered.maximum_qos(), offered.retain_available()), (QoS::AtLeastOnce, true));
         assert_eq!(offered.maximum_packet_size().map(std::num::NonZeroU32::get), Some(149_504));
@@ -393,4 +464,72 @@ fn what_mqtt_5_has_and_aws_has_not_is_refused_by_its_reason() {
         Session::<()>::accept(&connect, &Arc::new(Limits::aws()), Instant::now()).map(|_| ()).unwrap_err()
     });
     assert_eq!(refused.answer(V5), Some(ReasonCode::BadAuthenticationMethod));
+}
+
+/// [MQTT311 4.3.3-2] [MQTT5 4.3.3] Where QoS 2 is offered.
+#[test]
+fn a_message_of_the_client_with_qos_2_is_taken_once() {
+    let limits = Limits { inflight_inbound_max: 2, ..Limits::relaxed() };
+    let mut client = Client::connect(&connect(60), limits.clone());
+    let mut message = publish(QoS::ExactlyOnce, "a", b"1");
+    assert!(matches!(client.receive(Packet::Publish(message)), Ok(Event::Publish { .. })));
+    client.session.expect_ack(id(1), QoS::ExactlyOnce, ReasonCode::Success, Some(5));
+    assert_eq!(client.receive(Packet::Publish(message)), Ok(Event::Repeated));
+    assert_eq!(acks(&mut client, 4), [], "the second PUBREC must not overtake the first");
+    assert_eq!(acks(&mut client, 5), [success(1), success(1)]);
+    // Over a reconnect, too.
+    let ended = client.session.end();
+    let mut client = Client::connect(&connect(60), limits);
+    client.session.resume_exchanges(&ended.exchanges);
+    assert_eq!(client.receive(Packet::Publish(message)), Ok(Event::Repeated));
+    let released = |is_known| Ok(Event::Released { packet_id: id(1), is_known });
+    assert_eq!(client.receive(Packet::PubRel(Ack::success(id(1)))), released(true));
+    assert_eq!(client.receive(Packet::PubRel(Ack::success(id(1)))), released(false));
+    assert!(matches!(client.receive(Packet::Publish(message)), Ok(Event::Publish { .. })), "a new one");
+    // What is refused is not remembered [MQTT5 4.3.3].
+    client.session.expect_ack(id(1), QoS::ExactlyOnce, ReasonCode::NotAuthorized, None);
+    assert_eq!(acks(&mut client, 0), [success(1), (1, ReasonCode::NotAuthorized)]);
+    assert!(matches!(client.receive(Packet::Publish(message)), Ok(Event::Publish { .. })));
+    for number in [1, 2] {
+        client.session.expect_ack(id(number), QoS::ExactlyOnce, ReasonCode::Success, None);
+    }
+    assert_eq!(acks(&mut client, 0), [success(1), success(2)]);
+    message.packet_id = Some(id(3));
+    let violation = client.receive(Packet::Publish(message)).unwrap_err();
+    assert_eq!(violation, Violation::ReceiveMaximum { unreleased: 2 });
+    assert_eq!(violation.reason_code(), ReasonCode::ReceiveMaximumExceeded);
+}
+
+#[test]
+fn a_message_to_the_client_with_qos_2_arrives_once() {
+    let mut client = Client::connect(&connect(60), Limits::relaxed());
+    for frame in ["a", "b"] {
+        let sent = client.session.deliver(QoS::ExactlyOnce, frame, 1);
+        let Delivery::Send(Outgoing { packet_id: Some(packet_id), frame, .. }) = sent else {
+            panic!("{sent:?}")
+        };
+        client.session.remember(packet_id, frame);
+    }
+    let received = |number, is_known, frame| Ok(Event::Received { packet_id: id(number), is_known, frame });
+    let pubrec = |number| Packet::PubRec(Ack::success(id(number)));
+    assert_eq!(client.receive(pubrec(1)), received(1, true, Some("a")));
+    assert_eq!(client.receive(pubrec(9)), received(9, false, None));
+    let ended = client.session.end();
+    assert_eq!((ended.exchanges.outbound.as_slice(), ended.undelivered.len()), (&[id(1)][..], 1));
+
+    let mut client = Client::connect(&connect(60), Limits::relaxed());
+    client.session.resume_exchanges(&ended.exchanges);
+    client.session.redeliver(id(2), QoS::ExactlyOnce, "b");
+    assert!(client.session.unreleased().eq([id(1)]));
+    let again = client.session.next_delivery().unwrap();
+    assert_eq!((again.packet_id, again.qos, again.is_again), (Some(id(2)), QoS::ExactlyOnce, true));
+    client.session.remember(id(2), again.frame);
+    assert_eq!(client.receive(pubrec(1)), received(1, true, None));
+    let completed = Packet::PubComp(Ack::success(id(1)));
+    assert_eq!(client.receive(completed), Ok(Event::Completed(id(1))));
+    assert_eq!(client.receive(completed), Ok(Event::StrayAck(id(1))));
+    // [MQTT5 4.3.3] A reason that it cannot take it ends the exchange.
+    let refused = Packet::PubRec(Ack { reason: ReasonCode::QuotaExceeded, ..Ack::success(id(2)) });
+    assert_eq!(client.receive(refused), Ok(Event::Delivered { packet_id: id(2), frame: Some("b") }));
+    assert_eq!(client.session.inflight_len(), 0);
 }

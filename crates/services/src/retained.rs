@@ -56,7 +56,7 @@ pub struct RetainedMessage {
     pub topic: Box<str>,
     /// What it says; never empty.
     pub payload: Bytes,
-    /// 0 or 1.
+    /// 0 to 2.
     pub qos: u8,
     /// MQTT 5 properties to hand on, as the wire has them; empty from MQTT 3.1.1.
     pub properties: Box<[u8]>,

@@ -25,13 +25,13 @@ pub(super) async fn get_connection(
     let response = GetConnectionResponse { client_id: Some(input.client_id.clone()), ..Default::default() };
     match state.ok_or_else(|| unknown(&input.client_id))? {
         ClientState::Connected(info) => {
-            let ConnectionInfo { since_ms, source, target, keep_alive_s } = info;
+            let ConnectionInfo { since_ms, source, target, keep_alive_s, session_expiry_s } = info;
             let target = target.filter(|_| input.include_socket_information == Some(true));
             let source = Some(source).filter(|_| input.include_socket_information == Some(true));
             Ok(GetConnectionResponse {
                 connected: Some(true),
-                clean_session: Some(true),
-                session_expiry: Some(0),
+                clean_session: Some(session_expiry_s == 0),
+                session_expiry: Some(session_expiry_s.into()),
                 connected_since: Some(since_ms),
                 keep_alive_duration: Some(keep_alive_s.into()),
                 source_ip: source.map(|address| address.ip().to_string()),
@@ -52,7 +52,8 @@ pub(super) async fn get_connection(
 
 pub(super) async fn delete_connection(call: &Call, input: DeleteConnectionRequest) -> Result<(), ApiError> {
     let prevent_will = input.prevent_will_message.unwrap_or_default();
-    let ended = call.parts().broker.disconnect(&input.client_id, prevent_will).await;
+    let end_session = input.clean_session.unwrap_or_default();
+    let ended = call.parts().broker.disconnect(&input.client_id, prevent_will, end_session).await;
     ended.ok_or_else(|| unknown(&input.client_id))
 }
 

@@ -1,10 +1,9 @@
 //! What waits until the journal has room, in the order in which it came.
 
 use super::{EventLoop, RETRY_EVERY};
-use crate::connection::Stalled;
+use crate::connection::{Reply, Stalled};
 use crate::publication::{Effects, Kept};
 use crate::slots::Key;
-use mqtt_wire::PacketId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,10 +84,10 @@ impl EventLoop {
         }
     }
 
-    /// Reads no more of a client until the journal takes what it has published.
-    pub(super) fn stall(&mut self, key: Key, effects: Effects, packet_id: Option<PacketId>) {
+    /// Reads no more of a client until the journal takes what it did.
+    pub(super) fn stall(&mut self, key: Key, effects: Effects, reply: Reply) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.stalled = Some(Stalled { effects, packet_id });
+        connection.stalled = Some(Stalled { effects, reply });
         connection.has_unread = true;
         self.backlog.queue.push_back(Waiting::Client(key));
         self.me().counters.backlog_stalls.increment();
@@ -116,15 +115,16 @@ impl EventLoop {
 
     fn retry_client(&mut self, key: Key) -> Option<Waiting> {
         let connection = self.connections.get_mut(key)?;
-        let Stalled { mut effects, packet_id } = connection.stalled.take()?;
+        let Stalled { mut effects, reply } = connection.stalled.take()?;
         let kept = effects.append(&self.shared);
         if matches!(kept, Err(AppendError::Backlog { .. })) {
-            connection.stalled = Some(Stalled { effects, packet_id });
+            connection.stalled = Some(Stalled { effects, reply });
             return Some(Waiting::Client(key));
         }
         // The silence was ours.
         connection.session.excuse_silence(self.now);
-        self.kept(key, kept, packet_id);
+        self.kept(key, kept, reply);
+        self.feed(key);
         self.resume(key);
         None
     }

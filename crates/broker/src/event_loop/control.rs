@@ -1,7 +1,7 @@
 //! Answers to what the API asks about this loop's clients.
 
 use super::EventLoop;
-use super::frames::{View, with_packet};
+use super::frames::{Header, View, with_packet};
 use super::lifecycle::Farewell;
 use crate::control::{ClientState, ConnectionInfo, DirectMessage, Question, Reply, Sent};
 use crate::message::{Due, Message};
@@ -36,13 +36,28 @@ impl EventLoop {
                 let all = connection.session.subscriptions();
                 reply.give(all.map(|(filter, options)| (filter.to_owned(), options.qos)).collect());
             }
-            (Question::Disconnect { prevent_will, reply }, Some(key)) => {
-                if prevent_will && let Some(connection) = self.connections.get_mut(key) {
-                    connection.session.discard_will();
+            (Question::Subscriptions(reply), None) => {
+                if let Some(all) = self.away.subscriptions(client_id) {
+                    reply.give(all.map(|(filter, options)| (filter.to_owned(), options.qos)).collect());
+                }
+            }
+            (Question::Disconnect { prevent_will, end_session, reply }, Some(key)) => {
+                if let Some(connection) = self.connections.get_mut(key) {
+                    if prevent_will {
+                        connection.session.discard_will();
+                    }
+                    if end_session {
+                        connection.session.end_with_connection();
+                    }
                 }
                 self.end(key, Farewell::by_api());
                 self.close_marked();
                 reply.give(());
+            }
+            (Question::Disconnect { prevent_will, end_session: true, reply }, None) => {
+                if self.discard_absent(client_id, prevent_will) {
+                    reply.give(());
+                }
             }
             (Question::Send { message, reply }, Some(key)) => self.send_direct(key, &message, reply),
             // Nobody of that name is here: dropping the reply says so.
@@ -57,6 +72,7 @@ impl EventLoop {
             source: connection.client.who.peer,
             target: connection.transport.local_addr(),
             keep_alive_s: connection.session.keep_alive_s(),
+            session_expiry_s: connection.session.session_expiry_s(),
         })
     }
 
@@ -71,16 +87,20 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let bytes = message.bytes_len();
         // Behind what waits already there is no packet identifier yet by which to know its PUBACK.
-        let must_wait = connection.outbox.is_full() || direct.confirm && connection.session.pending_len() > 0;
+        let must_wait = connection.outbox.is_full()
+            || connection.is_opening
+            || direct.confirm && connection.session.pending_len() > 0;
         if must_wait {
             return reply.give(Sent::NoRoom);
         }
-        let due = Due { message: Arc::clone(&message), retain: false };
-        let Delivery::Send(Outgoing { packet_id, .. }) = connection.session.deliver(qos, due, bytes) else {
+        let due = Due::new(Arc::clone(&message), qos, false);
+        let Delivery::Send(Outgoing { packet_id, qos, .. }) = connection.session.deliver(qos, due, bytes)
+        else {
             return reply.give(Sent::NoRoom);
         };
         let peer = *connection.session.peer();
-        let fits = with_packet(&View::of(&message), peer.version, packet_id, false, self.now, |packet| {
+        let header = Header { qos, packet_id, dup: false, retain: false };
+        let fits = with_packet(&View::of(&message), peer.version, header, self.now, |packet| {
             let fits = peer.takes(packet.encoded_len(peer.version));
             if fits {
                 connection.outbox.push(packet, peer.version, &mut self.pool);

@@ -1,14 +1,15 @@
 //! A message to its receivers: the sessions of this loop, and the other loops.
 
 use super::EventLoop;
-use super::frames::{View, with_packet};
+use super::frames::{Header, View, with_packet};
 use super::lifecycle::Farewell;
+use crate::connection::Reply;
 use crate::message::{Due, Message};
-use crate::publication::{Incoming, now_ms};
+use crate::publication::{Effects, Incoming, now_ms};
 use crate::router::Found;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
-use mqtt_wire::{QoS, SubscriptionOptions, TopicFilter, TopicName};
+use mqtt_wire::{PacketId, QoS, SubscriptionOptions, TopicFilter, TopicName};
 use rules::Rule;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,7 +45,7 @@ impl EventLoop {
                     let receiver = &mut receivers[place];
                     receiver.qos = receiver.qos.max(qos);
                     receiver.retain_as_published |= retain_as_published;
-                } else if !connection.is_closing {
+                } else if !connection.is_closing && !connection.is_opening {
                     connection.matched = (*message_number, receivers.len());
                     receivers.push(Receiver { key, qos, retain_as_published });
                 }
@@ -70,16 +71,22 @@ impl EventLoop {
         for Receiver { key, qos, retain_as_published } in &receivers {
             let retain = view.retain && *retain_as_published;
             // [MQTT311 3.8.4-6] The lower of the two.
-            if view.qos.min(*qos) == QoS::AtMostOnce {
+            let qos = view.qos.min(*qos);
+            if qos == QoS::AtMostOnce {
                 self.deliver_at_most_once(*key, view, retain);
-            } else {
+            } else if !self.is_kept(*key) {
                 // It may have to outlive its packet in the receiver's session.
                 let message = message.get_or_insert_with(|| view.to_message());
-                self.deliver_at_least_once(*key, view, message, retain);
+                self.deliver_acknowledged(*key, view, message, qos, retain);
             }
         }
         self.frames.clear();
         self.receivers = receivers;
+    }
+
+    /// Whether the client's session is kept: then what comes with QoS 1 goes by way of the store, see `sessions`.
+    fn is_kept(&self, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.is_kept)
     }
 
     fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
@@ -101,22 +108,31 @@ impl EventLoop {
         self.sent(key);
     }
 
-    fn deliver_at_least_once(&mut self, key: Key, view: &View<'_>, message: &Arc<Message>, retain: bool) {
+    /// With QoS 1 or 2.
+    fn deliver_acknowledged(
+        &mut self,
+        key: Key,
+        view: &View<'_>,
+        message: &Arc<Message>,
+        qos: QoS,
+        retain: bool,
+    ) {
         if !self.may_receive(key, &view.topic) {
             return;
         }
         self.make_room(key);
         let Some(connection) = self.connections.get_mut(key) else { return };
         let peer = *connection.session.peer();
-        let (frame, at) = self.frames.of(view, peer.version, QoS::AtLeastOnce, self.now);
+        let (frame, at) = self.frames.of(view, peer.version, qos, self.now);
         if !peer.takes(frame.len()) {
             return self.me().counters.dropped_too_large.increment();
         }
-        let (due, bytes) = (Due { message: Arc::clone(message), retain }, message.bytes_len());
+        let due = Due::new(Arc::clone(message), qos, retain);
+        let bytes = message.bytes_len();
         let delivery = if connection.outbox.is_full() {
-            connection.session.hold(due, bytes)
+            connection.session.hold(qos, due, bytes)
         } else {
-            connection.session.deliver(QoS::AtLeastOnce, due, bytes)
+            connection.session.deliver(qos, due, bytes)
         };
         match delivery {
             Delivery::Send(Outgoing { packet_id, .. }) => {
@@ -156,8 +172,10 @@ impl EventLoop {
             let view = View::of(&message);
             if message.qos == QoS::AtMostOnce {
                 self.deliver_at_most_once(key, &view, true);
+            } else if self.is_kept(key) {
+                self.keep_for(key, message);
             } else {
-                self.deliver_at_least_once(key, &view, &message, true);
+                self.deliver_acknowledged(key, &view, &message, message.qos, true);
             }
             self.frames.clear();
         }
@@ -176,40 +194,80 @@ impl EventLoop {
         }
     }
 
-    /// Sends what waited in the session, as far as its window and its socket have room.
+    /// Sends what waited in the session and in the inbox, as far as the window and the socket have room.
     pub(super) fn feed(&mut self, key: Key) {
-        loop {
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            if connection.outbox.is_full() || connection.is_closing {
-                return;
+        while let Some(outgoing) = self.next_outgoing(key) {
+            self.send_due(key, outgoing);
+        }
+    }
+
+    fn next_outgoing(&mut self, key: Key) -> Option<Outgoing<Due>> {
+        let connection = self.connections.get_mut(key)?;
+        let is_stalled = connection.stalled.is_some();
+        if connection.outbox.is_full() || connection.is_closing || connection.is_opening || is_stalled {
+            return None;
+        }
+        let waited = connection.session.next_delivery();
+        if waited.is_some() || !connection.session.is_open() {
+            return waited;
+        }
+        let due = connection.inbox.as_ref()?.take(&self.shared.sessions)?;
+        let (qos, bytes) = (due.qos, due.message.bytes_len());
+        match connection.session.deliver(qos, due, bytes) {
+            Delivery::Send(outgoing) => Some(outgoing),
+            // INVARIANT: the window is open.
+            Delivery::Queued | Delivery::Dropped(_) => None,
+        }
+    }
+
+    fn send_due(&mut self, key: Key, Outgoing { packet_id, qos, is_again, frame: mut due }: Outgoing<Due>) {
+        // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too. What was sent
+        // before has to be sent again, else its identifier is never free.
+        let is_wanted = is_again || !due.message.is_expired(self.now);
+        let is_wanted = is_wanted && self.may_receive_due(key, &due);
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if is_wanted
+            && connection.is_kept
+            && let Some(packet_id) = packet_id
+        {
+            let mut effects = Effects::default();
+            if due.keep_sent(packet_id, &mut effects.transaction) {
+                connection.session.remember(packet_id, due);
+                return self.keep(key, effects, Reply::Send(packet_id));
             }
-            let Some(Outgoing { packet_id, frame: due }) = connection.session.next_delivery() else {
-                return;
-            };
-            let peer = *connection.session.peer();
-            // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too.
-            let is_wanted = !due.message.is_expired(self.now) && self.may_receive(key, &due.message.topic());
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            let sent = is_wanted
-                && with_packet(
-                    &View::of(&due.message),
-                    peer.version,
-                    packet_id,
-                    due.retain,
-                    self.now,
-                    |packet| {
-                        let fits = peer.takes(packet.encoded_len(peer.version));
-                        if fits {
-                            connection.outbox.push(packet, peer.version, &mut self.pool);
-                        }
-                        fits
-                    },
-                );
-            if sent {
-                self.sent(key);
-            } else if let Some(packet_id) = packet_id {
+        }
+        let peer = *connection.session.peer();
+        let header = Header { qos, packet_id, dup: is_again, retain: due.retain };
+        let sent = is_wanted
+            && with_packet(&View::of(&due.message), peer.version, header, self.now, |packet| {
+                let fits = peer.takes(packet.encoded_len(peer.version));
+                if fits {
+                    connection.outbox.push(packet, peer.version, &mut self.pool);
+                }
+                fits
+            });
+        match packet_id {
+            // It goes to the next connection, or to another member of the group, if this one breaks.
+            Some(packet_id) if sent && (connection.is_kept || due.group.is_some()) => {
+                connection.session.remember(packet_id, due);
+            }
+            Some(packet_id) if !sent => {
                 connection.session.withdraw(packet_id);
+                due.settle(&mut self.settled);
             }
+            _ => due.settle(&mut self.settled),
+        }
+        if sent {
+            self.sent(key);
+        }
+    }
+
+    /// What a message is sent with is on disk.
+    pub(super) fn send_remembered(&mut self, key: Key, packet_id: PacketId) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some(due) = connection.session.recall(packet_id) {
+            let qos = due.qos;
+            self.send_due(key, Outgoing { packet_id: Some(packet_id), qos, is_again: false, frame: due });
         }
     }
 
@@ -217,6 +275,18 @@ impl EventLoop {
     pub(super) fn may_receive(&mut self, key: Key, topic: &str) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let may = connection.client.may_receive(&self.shared.registry, topic, self.now_s);
+        if !may {
+            self.me().counters.receives_withheld.increment();
+        }
+        may
+    }
+
+    fn may_receive_due(&mut self, key: Key, due: &Due) -> bool {
+        let topic = due.message.topic();
+        let Some(group) = &due.group else { return self.may_receive(key, &topic) };
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let may =
+            connection.client.may_receive_shared(&self.shared.registry, &topic, &group.filter, self.now_s);
         if !may {
             self.me().counters.receives_withheld.increment();
         }

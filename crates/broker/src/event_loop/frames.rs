@@ -52,25 +52,34 @@ impl<'m> View<'m> {
     }
 }
 
+/// What of a packet is its receiver's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    pub(super) qos: QoS,
+    /// Present with QoS 1 and 2.
+    pub(super) packet_id: Option<PacketId>,
+    /// It may have been sent before.
+    pub(super) dup: bool,
+    pub(super) retain: bool,
+}
+
 /// Calls back with the packet for a receiver.
 ///
-/// [MQTT311 3.3.1-9] RETAIN is 0 on what goes to those who have subscribed already; DUP on what is sent first.
+/// [MQTT311 3.3.1-9] RETAIN is 0 on what goes to those who have subscribed already.
 pub(super) fn with_packet<T>(
     view: &View<'_>,
     version: ProtocolVersion,
-    packet_id: Option<PacketId>,
-    retain: bool,
+    Header { qos, packet_id, dup, retain }: Header,
     now: Instant,
     use_it: impl FnOnce(&Packet<'_>) -> T,
 ) -> T {
-    let qos = if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
     let (topic, payload) = (Some(view.topic), view.payload);
     let mut scratch = Vec::new();
     let properties = match version {
         ProtocolVersion::V311 => Properties::NONE,
         ProtocolVersion::V5 => properties(view, now, &mut scratch),
     };
-    use_it(&Packet::Publish(Publish { dup: false, qos, retain, topic, packet_id, properties, payload }))
+    use_it(&Packet::Publish(Publish { dup, qos, retain, topic, packet_id, properties, payload }))
 }
 
 fn properties<'s>(view: &View<'s>, now: Instant, scratch: &'s mut Vec<u8>) -> Properties<'s> {
@@ -86,7 +95,7 @@ fn properties<'s>(view: &View<'s>, now: Instant, scratch: &'s mut Vec<u8>) -> Pr
 
 /// The packets of one message.
 #[derive(Debug, Default)]
-pub(super) struct Frames([Frame; 4]);
+pub(super) struct Frames([Frame; 6]);
 
 #[derive(Debug, Default)]
 struct Frame {
@@ -112,10 +121,11 @@ impl Frames {
         now: Instant,
     ) -> (&[u8], usize) {
         let has_id = qos != QoS::AtMostOnce;
-        let frame = &mut self.0[2 * usize::from(version == ProtocolVersion::V5) + usize::from(has_id)];
+        let frame = &mut self.0[3 * usize::from(version == ProtocolVersion::V5) + usize::from(qos.number())];
         if frame.bytes.is_empty() {
             let packet_id = has_id.then_some(PacketId::FIRST);
-            with_packet(view, version, packet_id, false, now, |packet| {
+            let header = Header { qos, packet_id, dup: false, retain: false };
+            with_packet(view, version, header, now, |packet| {
                 frame.bytes.resize(packet.encoded_len(version), 0);
                 packet
                     .encode(version, &mut frame.bytes)

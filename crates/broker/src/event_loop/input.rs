@@ -2,19 +2,20 @@
 
 use super::EventLoop;
 use super::lifecycle::Farewell;
+use super::sessions::is_plain;
 use crate::authorize::Denied;
-use crate::connection::READS_PER_TURN_MAX;
-use crate::publication::now_ms;
+use crate::connection::{READS_PER_TURN_MAX, Reply};
+use crate::publication::{Effects, now_ms};
 use crate::router::FILTER_LEVELS_MAX;
 use crate::slots::Key;
 use crate::topics;
 use crate::transport::Read;
-use mqtt_session::{Event, Subscribed, check_topic};
-use mqtt_wire::topic::SHARE_PREFIX;
+use mqtt_session::{Event, Subscribed, check_filter};
 use mqtt_wire::{
-    FilterRequest, Packet, Properties, ProtocolVersion, ReasonCode, ReasonCodes, RetainHandling, SubAck,
-    Subscribe, UnsubAck, Unsubscribe,
+    FilterRequest, Packet, Properties, ProtocolVersion, QoS, ReasonCode, ReasonCodes, RetainHandling, SubAck,
+    Subscribe, TopicFilter, UnsubAck, Unsubscribe,
 };
+use store::Transaction;
 
 impl EventLoop {
     /// Puts a client on the list of those to read.
@@ -138,10 +139,19 @@ impl EventLoop {
             Ok(Event::Publish { topic, publish }) => self.receive_publish(key, topic.name(), &publish),
             Ok(Event::Subscribe(subscribe)) => self.receive_subscribe(key, &subscribe),
             Ok(Event::Unsubscribe(unsubscribe)) => self.receive_unsubscribe(key, &unsubscribe),
-            Ok(Event::Delivered(packet_id)) => {
+            Ok(Event::Delivered { packet_id, frame }) => {
+                if let Some(due) = frame {
+                    due.settle(&mut self.settled);
+                }
                 self.confirm(key, packet_id);
                 self.feed(key);
             }
+            Ok(Event::Repeated) => self.release(key),
+            Ok(Event::Released { packet_id, is_known }) => self.complete(key, packet_id, is_known),
+            Ok(Event::Received { packet_id, is_known, frame }) => {
+                self.release_received(key, packet_id, is_known, frame);
+            }
+            Ok(Event::Completed(packet_id)) => self.completed(key, packet_id),
             Ok(Event::StrayAck(packet_id)) => {
                 let client_id = &*connection.client.who.client_id;
                 tracing::debug!(target: "eyot::connection", client_id, %packet_id, "PUBACK for nothing in flight");
@@ -173,14 +183,14 @@ impl EventLoop {
                 }
             }
         }
-        let mut replayed = Vec::new();
+        let (mut replays, mut effects) = (Vec::new(), Effects::default());
         for (request, code) in subscribe.filters.iter().zip(&mut codes) {
             if *code == ReasonCode::Success {
-                match self.subscribe(key, &request) {
+                match self.subscribe(key, &request, &mut effects.transaction) {
                     Ok(subscribed) => {
                         *code = ReasonCode::granted(subscribed.granted.qos);
-                        if wants_retained(&subscribed) {
-                            replayed.push((request.filter, subscribed.granted.qos));
+                        if wants_retained(&subscribed) && is_plain(&request.filter) {
+                            replays.push((request.filter.as_str().into(), subscribed.granted.qos));
                         }
                     }
                     Err(reason) => *code = reason,
@@ -189,7 +199,6 @@ impl EventLoop {
         }
         self.tell_subscriptions();
         let (packet_id, codes) = (subscribe.packet_id, ReasonCodes::from_slice(&codes));
-        self.send(key, &Packet::SubAck(SubAck { packet_id, properties: Properties::NONE, codes }));
         let granted =
             subscribe.filters.iter().zip(codes.iter()).filter(|(_, code)| code.granted_qos().is_some());
         let granted: Vec<&str> = granted.map(|(request, _)| request.filter.as_str()).collect();
@@ -199,31 +208,61 @@ impl EventLoop {
             let event = connection.presence.subscribed(&connection.client.who, &granted, now_ms());
             self.publish_event(event);
         }
-        for (filter, granted) in replayed {
-            self.replay_retained(key, filter, granted);
+        let answer = Packet::SubAck(SubAck { packet_id, properties: Properties::NONE, codes });
+        self.answer_when_kept(key, effects, &answer, replays);
+    }
+
+    /// Sends an answer when the journal has what the client is told.
+    pub(super) fn answer_when_kept(
+        &mut self,
+        key: Key,
+        effects: Effects,
+        answer: &Packet<'_>,
+        replays: Vec<(Box<str>, QoS)>,
+    ) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let peer = connection.session.peer();
+        let mut bytes = vec![0; answer.encoded_len(peer.version)].into_boxed_slice();
+        if !peer.takes(bytes.len()) {
+            // [MQTT5 3.1.2-24] Without this packet the client cannot go on.
+            return self.end(key, Farewell::too_large(answer.kind()));
+        }
+        answer.encode(peer.version, &mut bytes).expect("a packet of ours encodes into its own length");
+        self.keep(key, effects, Reply::Packet { bytes, replays });
+    }
+
+    /// Sends what is retained for filters that have just been subscribed.
+    pub(super) fn replay(&mut self, key: Key, replays: &[(Box<str>, QoS)]) {
+        for (filter, granted) in replays {
+            if let Ok(filter) = TopicFilter::parse(filter) {
+                self.replay_retained(key, filter, *granted);
+            }
         }
     }
 
     fn may_subscribe(&mut self, key: Key, request: &FilterRequest<'_>) -> Result<(), NotPermitted> {
         let filter = request.filter.as_str();
         let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
-        // [MQTT5 3.9.3] The SUBACK has a code for these.
-        if connection.session.peer().version == ProtocolVersion::V5 && filter.starts_with(SHARE_PREFIX) {
+        // What is too long, or no shared filter, is refused for that, and by nobody's policy: `subscribe` says so.
+        if check_filter(request.filter, &self.shared.limits).is_err() {
             return Ok(());
         }
-        if let Some(reason) = topics::reserved_filter(filter) {
+        let shared = request.filter.shared().ok().flatten();
+        let plain = shared.map_or(request.filter, |shared| shared.filter);
+        if let Some(reason) = topics::reserved_filter(&plain) {
             return Err(NotPermitted::Reserved(format!("SUBSCRIBE to `{filter}`: {reason}")));
-        }
-        // What is too long is refused for that, and by nobody's policy: `subscribe` says so.
-        if check_topic(filter, &self.shared.limits).is_err() {
-            return Ok(());
         }
         let permit = connection.client.may_subscribe(&self.shared.registry, filter, self.now_s);
         permit.map_err(NotPermitted::Denied)
     }
 
     /// Takes a filter that is permitted; else what the SUBACK says of it.
-    fn subscribe(&mut self, key: Key, request: &FilterRequest<'_>) -> Result<Subscribed, ReasonCode> {
+    fn subscribe(
+        &mut self,
+        key: Key,
+        request: &FilterRequest<'_>,
+        transaction: &mut Transaction,
+    ) -> Result<Subscribed, ReasonCode> {
         let Some(connection) = self.connections.get_mut(key) else {
             return Err(ReasonCode::UnspecifiedError);
         };
@@ -240,7 +279,7 @@ impl EventLoop {
         }
         match connection.session.subscribe(request.filter, request.options) {
             Ok(subscribed) => {
-                self.router.subscribe(filter, key, subscribed.granted);
+                self.begin_subscription(key, request.filter, subscribed.granted, transaction);
                 Ok(subscribed)
             }
             Err(refusal) => refused(&refusal, refusal.reason_code()),
@@ -248,10 +287,16 @@ impl EventLoop {
     }
 
     fn receive_unsubscribe(&mut self, key: Key, unsubscribe: &Unsubscribe<'_>) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
+        let mut effects = Effects::default();
         for filter in unsubscribe.filters.iter() {
-            if connection.session.unsubscribe(filter) {
-                self.router.unsubscribe(filter.as_str(), key);
+            let Some(connection) = self.connections.get_mut(key) else { return };
+            if !connection.session.unsubscribe(filter) {
+                continue;
+            }
+            self.router.unsubscribe(&filter, key);
+            let is_kept = connection.is_kept;
+            if let Some(inbox) = connection.inbox.clone() {
+                self.end_subscription(&inbox, &filter, is_kept, &mut effects.transaction);
             }
         }
         self.tell_subscriptions();
@@ -261,8 +306,9 @@ impl EventLoop {
         // [AWS mqtt5-reason-codes] AWS does not say when there was nothing to end.
         let codes = vec![ReasonCode::Success; unsubscribe.filters.len()];
         let (packet_id, codes) = (unsubscribe.packet_id, ReasonCodes::from_slice(&codes));
-        self.send(key, &Packet::UnsubAck(UnsubAck { packet_id, properties: Properties::NONE, codes }));
+        let answer = Packet::UnsubAck(UnsubAck { packet_id, properties: Properties::NONE, codes });
         self.publish_event(event);
+        self.answer_when_kept(key, effects, &answer, Vec::new());
     }
 
     pub(super) fn send(&mut self, key: Key, packet: &Packet<'_>) {

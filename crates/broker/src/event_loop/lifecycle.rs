@@ -2,9 +2,9 @@
 
 use super::EventLoop;
 use super::backlog::Unowned;
-use crate::authorize::{self, Denied};
+use crate::authorize::{self, Client, Denied};
 use crate::carried::Ended;
-use crate::connection::Connection;
+use crate::connection::{Connection, Opening, Reply};
 use crate::handshake::{Arrival, Refusal, Stage};
 use crate::lifecycle_events::{self, Event};
 use crate::outbox::Pool;
@@ -186,7 +186,7 @@ impl EventLoop {
             let failed = lifecycle_events::connect_failed(who, now_ms());
             self.publish_event(failed);
             self.me().counters.connects_refused.increment();
-            return refuse_late(transport, session.peer());
+            return refuse_late(transport, session.peer(), ReasonCode::NotAuthorized);
         }
         if let Some(&earlier) = self.clients.get(&client.who.client_id) {
             // [MQTT311 3.1.4-2] The new connection wins; the old one is gone, its will published, before this is one.
@@ -195,45 +195,70 @@ impl EventLoop {
             self.close_marked();
         }
         let who = Arc::clone(&client.who);
+        if accepted.is_persistent() && self.shared.sessions.is_full() && !self.away.contains(&who.client_id) {
+            let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
+            let reason = "as many sessions are kept as may be; connect without a persistent one".to_owned();
+            let refusal =
+                Refusal { client_id, certificate_id, reason, at: Stage::Connect, unauthorized: None };
+            log_refusal(who.peer, &refusal);
+            self.me().counters.connects_refused.increment();
+            return refuse_late(transport, session.peer(), ReasonCode::QuotaExceeded);
+        }
         let timeout = session.poll_timeout();
         let presence = self.presences.connect(&who.client_id, self.now, now_ms());
         let connected = presence.connected(&who);
-        let key = self.connections.insert(Connection::new(transport, session, client, presence, seat));
+        let mut connection = Connection::new(transport, session, client, presence, seat);
+        connection.input = input;
+        let (session_present, effects) = self.begin_session(&mut connection, &accepted);
+        let key = self.connections.insert(connection);
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let transport = connection.transport.name();
+        self.clients.insert(Arc::clone(&who.client_id), key);
         let socket = connection.transport.socket();
         if let Err(error) = self.poll.registry().register(socket, key.token(), Interest::READABLE) {
             tracing::error!(%error, "cannot watch a connection");
-            self.connections.remove(key);
-            let reason = DisconnectReason::ServerError;
-            self.presences.disconnect(&who.client_id, reason, self.now, now_ms());
-            return;
+            return self.end(key, Farewell::our_mistake());
         }
-        self.clients.insert(Arc::clone(&who.client_id), key);
         if let Some(at) = timeout {
             self.timers.arm(at, key);
         }
+        self.route_to_resumed(key);
+        self.keep(key, effects, Reply::ConnAck(Box::new(Opening { accepted, session_present, connected })));
+    }
+
+    /// What the client's session needs is on disk: it gets its CONNACK, and what waited for it.
+    pub(super) fn open_session(&mut self, key: Key, opening: Opening) {
+        let Opening { accepted, session_present, connected } = opening;
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.is_closing {
+            return;
+        }
+        connection.is_opening = false;
+        connection.session.excuse_silence(self.now);
+        let (who, transport) = (Arc::clone(&connection.client.who), connection.transport.name());
         self.me().counters.connects.increment();
-        let note = accepted.note.map(tracing::field::display);
         tracing::info!(
             target: "eyot::connection", client_id = &*who.client_id, certificate_id = who.certificate_id(),
-            principal = who.other_principal(),
-            peer = %who.peer, transport, keep_alive_s = accepted.keep_alive_s, note, "connected"
+            principal = who.other_principal(), peer = %who.peer, transport, keep_alive_s = accepted.keep_alive_s,
+            session_expiry_s = accepted.session_expiry_s, session_present, "connected"
         );
-        self.send_connack(key, &accepted);
+        self.send_connack(key, &accepted, session_present);
         self.publish_event(connected);
+        self.go_online(key);
         // Clients may send on without waiting for CONNACK. [MQTT311 3.1.4-5]
-        self.take_bytes(key, &input);
+        self.take_bytes(key, &[]);
         // rustls may hold decrypted bytes that no event will announce.
         self.mark_ready(key, false);
     }
 
-    fn send_connack(&mut self, key: Key, accepted: &Accepted) {
+    fn send_connack(&mut self, key: Key, accepted: &Accepted, session_present: bool) {
         let Some(connection) = self.connections.get(key) else { return };
         let (who, peer) = (Arc::clone(&connection.client.who), *connection.session.peer());
         let assigned = (accepted.client_id == ClientId::Assign).then_some(&*who.client_id);
         let (limits, mut room) = (Arc::clone(&self.shared.limits), [0; CONNACK_PROPERTIES_BYTES_MAX]);
-        self.send(key, &Packet::ConnAck(accepted.connack(&peer, &limits, assigned, &mut room)));
+        self.send(
+            key,
+            &Packet::ConnAck(accepted.connack(&peer, &limits, session_present, assigned, &mut room)),
+        );
     }
 
     /// Marks a client for closing. Nothing more is read from it or delivered to it.
@@ -291,12 +316,13 @@ impl EventLoop {
             let (effects, name) = (stalled.effects, Arc::clone(&who.client_id));
             self.let_wait(Unowned { effects, of: "a publish", name });
         }
-        if let Some(will) = connection.session.take_will(*reason) {
-            self.publish_will(&mut connection, &will);
-        }
         self.presences.disconnect(&who.client_id, *reason, self.now, now_ms());
         let disconnected = connection.presence.disconnected(&who, *reason, now_ms());
-        self.publish_event(disconnected);
+        // Who has got no CONNACK was never here.
+        let was_here = !connection.is_opening;
+        let will = connection.session.take_will(*reason).filter(|_| was_here);
+        self.leave_session(connection, will);
+        self.publish_event(disconnected.filter(|_| was_here));
     }
 
     /// Publishes what the server itself has to say.
@@ -312,18 +338,16 @@ impl EventLoop {
             source: Source::default(),
             depth: 0,
         };
-        let effects = publication::ripple(&incoming, |incoming, consequences| {
-            self.route(incoming, None, consequences);
+        let effects = publication::ripple(&incoming, |incoming, consequences, offers| {
+            self.route(incoming, None, consequences, offers);
         });
         self.keep_unowned(Unowned { effects, of: "an event", name: topic.as_str().into() });
     }
 
-    fn publish_will(&mut self, connection: &mut Connection, will: &Will) {
+    pub(super) fn publish_will(&mut self, client: &mut Client, will: &Will) {
         let topic = will.topic();
-        let who = Arc::clone(&connection.client.who);
-        if let Err(denied) =
-            connection.client.may_publish_will(&self.shared.registry, &topic, will.retain, self.now_s)
-        {
+        let who = Arc::clone(&client.who);
+        if let Err(denied) = client.may_publish_will(&self.shared.registry, &topic, will.retain, self.now_s) {
             self.me().counters.denied.increment();
             return denied.log(&who, 0);
         }
@@ -335,8 +359,8 @@ impl EventLoop {
         };
         let (payload, qos, retain, attached) = (&*will.payload, will.qos, will.retain, &will.attached);
         let incoming = Incoming { topic, payload, qos, retain, attached, source, depth: 0 };
-        let effects = publication::ripple(&incoming, |incoming, consequences| {
-            self.route(incoming, None, consequences);
+        let effects = publication::ripple(&incoming, |incoming, consequences, offers| {
+            self.route(incoming, None, consequences, offers);
         });
         self.keep_unowned(Unowned { effects, of: "a will", name: Arc::clone(&who.client_id) });
     }
@@ -365,9 +389,9 @@ impl EventLoop {
     }
 }
 
-/// A client that was permitted, and is no longer: one of MQTT 5 is told so, as far as its socket takes it.
-fn refuse_late(mut transport: Transport, peer: &mqtt_session::Peer) {
-    let (refusal, mut bytes) = (Packet::ConnAck(ConnAck::new(ReasonCode::NotAuthorized)), [0; 16]);
+/// A client that was accepted, and is no longer: one of MQTT 5 is told so, as far as its socket takes it.
+fn refuse_late(mut transport: Transport, peer: &mqtt_session::Peer, reason: ReasonCode) {
+    let (refusal, mut bytes) = (Packet::ConnAck(ConnAck::new(reason)), [0; 16]);
     if peer.version == ProtocolVersion::V5
         && let Ok(length) = refusal.encode(peer.version, &mut bytes)
     {

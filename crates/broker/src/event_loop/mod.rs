@@ -5,18 +5,21 @@
 //! So a client gets one write per turn, however many packets are for it, and nobody waits for anybody.
 //!
 //! - `input`: bytes to packets to what they ask for.
-//! - `publish`: one PUBLISH, from permission to PUBACK.
+//! - `publish`: one PUBLISH, from permission to PUBACK. `exactly_once`: what follows with QoS 2.
 //! - `backlog`: what the journal has no room for yet.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
+//! - `sessions`: what outlives a connection.
 //! - `lifecycle`: clients come and go; `control`: what the API asks about them.
 
 mod backlog;
 mod control;
 mod delivery;
+mod exactly_once;
 mod frames;
 mod input;
 mod lifecycle;
 mod publish;
+mod sessions;
 
 use crate::broker::WAKER;
 use crate::completion::Ticket;
@@ -27,6 +30,7 @@ use crate::message::Message;
 use crate::outbox::Pool;
 use crate::publication::now_ms;
 use crate::router::Router;
+use crate::sessions::Absent;
 use crate::shared::{Peer, Shared};
 use crate::slots::{Key, Slots};
 use crate::timers::Timers;
@@ -36,12 +40,13 @@ use delivery::Receiver;
 use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
+use sessions::Away;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::{Lost, Position};
+use store::{Lost, Position, Transaction};
 
 /// Events taken from the system at once.
 const EVENTS_MAX: usize = 1_024;
@@ -71,6 +76,10 @@ pub(crate) struct EventLoop {
     closing: VecDeque<(Key, Farewell)>,
     /// Clients that a PUBACK is owed to, in the order of the positions that it waits for.
     owed: VecDeque<(Position, Key)>,
+    /// Sessions whose clients are not connected.
+    away: Away,
+    /// What clients have acknowledged in this turn, to be forgotten by the store.
+    settled: Transaction,
     /// Everything up to here is durable, as far as this loop was told.
     committed: Position,
     /// Messages of this turn for the other loops.
@@ -91,7 +100,7 @@ pub(crate) struct EventLoop {
 }
 
 impl EventLoop {
-    pub(crate) fn new(index: usize, poll: Poll, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(index: usize, poll: Poll, shared: Arc<Shared>, absent: Vec<Absent>) -> Self {
         let mut router = Router::new(shared.limits.match_rules);
         router.use_rules(shared.rules.snapshot());
         Self {
@@ -107,6 +116,8 @@ impl EventLoop {
             backlog: Backlog::default(),
             closing: VecDeque::new(),
             owed: VecDeque::new(),
+            away: Away::new(absent),
+            settled: Transaction::new(),
             committed: shared.store.committed(),
             outgoing: Vec::new(),
             pool: Pool::default(),
@@ -136,6 +147,7 @@ impl EventLoop {
             }
         }
         self.end_all();
+        self.publish_delayed_wills();
         self.finish_turn();
         self.finish_backlog(self.draining.as_ref().map_or(self.now, |(deadline, _)| *deadline));
     }
@@ -180,7 +192,9 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let retry = !self.ready.is_empty() || !self.backlog.is_empty() || self.draining.is_some();
-        let timer = self.timers.until_next(Instant::now());
+        let now = Instant::now();
+        let absence = self.away.next_due().map(|at| at.saturating_duration_since(now));
+        let timer = self.timers.until_next(now).into_iter().chain(absence).min();
         if retry { Some(timer.map_or(RETRY_EVERY, |timer| timer.min(RETRY_EVERY))) } else { timer }
     }
 
@@ -212,6 +226,7 @@ impl EventLoop {
             Mail::Messages(messages) => {
                 messages.iter().for_each(|message| self.deliver_from_elsewhere(message));
             }
+            Mail::Waiting(inboxes) => inboxes.iter().for_each(|inbox| self.look_into(inbox)),
             Mail::Committed(position) => self.acknowledge(position),
             Mail::Lost(lost) => self.forget_lost(&lost),
             Mail::RegistryChanged { dropped, ticket } => {
@@ -237,7 +252,7 @@ impl EventLoop {
             && position <= committed
         {
             self.owed.pop_front();
-            self.release_acks(key);
+            self.release(key);
             self.resume(key);
         }
     }
@@ -255,7 +270,7 @@ impl EventLoop {
     fn fire_timers(&mut self) {
         while let Some(key) = self.timers.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            if connection.stalled.is_some() {
+            if connection.stalled.is_some() || connection.is_opening {
                 connection.session.excuse_silence(self.now);
             }
             if let Some(violation) = connection.session.handle_timeout(self.now) {
@@ -264,6 +279,7 @@ impl EventLoop {
                 self.timers.arm(at, key);
             }
         }
+        self.end_absences();
         self.close_marked();
     }
 
@@ -279,6 +295,8 @@ impl EventLoop {
             }
         }
         self.post_outgoing();
+        self.keep_settled();
+        self.me().counters.sessions_absent.set(self.away.len());
         self.me().counters.connections.set(self.connections.len());
         self.me().counters.subscriptions.set(self.router.subscriptions());
     }

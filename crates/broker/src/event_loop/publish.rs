@@ -1,13 +1,16 @@
 //! One PUBLISH of a client: permission, rules and receivers, journal, PUBACK.
 
 use super::EventLoop;
+use super::frames::View;
 use super::lifecycle::Farewell;
 use crate::authorize::Denied;
+use crate::connection::Reply;
 use crate::publication::{self, Effects, Incoming, Kept, Source};
+use crate::sessions::{self, Offer};
 use crate::slots::Key;
 use crate::topics::{self, Topic};
-use mqtt_session::Attached;
-use mqtt_wire::{Ack, Packet, PacketId, ProtocolVersion, Publish, ReasonCode, TopicName};
+use mqtt_session::{Attached, Owed};
+use mqtt_wire::{Ack, Packet, ProtocolVersion, Publish, QoS, ReasonCode, TopicName};
 use rules::Consequences;
 use std::sync::Arc;
 use store::{AppendError, Position};
@@ -22,7 +25,7 @@ impl EventLoop {
         }
         let permit = connection.client.may_publish(&self.shared.registry, &topic, publish.retain, self.now_s);
         if let Err(denied) = permit {
-            return self.deny_publish(key, denied, publish.packet_id);
+            return self.deny_publish(key, denied, publish);
         }
         let attached = Attached::of(&publish.properties, &self.shared.limits);
         let who = Arc::clone(&connection.client.who);
@@ -40,10 +43,17 @@ impl EventLoop {
             },
             depth: 0,
         };
-        let effects = publication::ripple(&incoming, |incoming, consequences| {
-            self.route(incoming, Some(key), consequences);
+        let mut effects = publication::ripple(&incoming, |incoming, consequences, offers| {
+            self.route(incoming, Some(key), consequences, offers);
         });
-        self.keep(key, effects, publish.packet_id);
+        let Some(packet_id) = publish.packet_id else { return self.keep(key, effects, Reply::Nothing) };
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(connection) = self.connections.get(key)
+            && let Some(inbox) = connection.inbox.as_ref().filter(|_| connection.is_kept)
+        {
+            sessions::keep_taken(&mut effects.transaction, inbox, packet_id);
+        }
+        self.keep(key, effects, Reply::Ack(packet_id, publish.qos));
     }
 
     /// Runs the rules for a message and hands it to its receivers, here and in the other loops. `from` is the client
@@ -53,6 +63,7 @@ impl EventLoop {
         incoming: &Incoming<'_>,
         from: Option<Key>,
         consequences: &mut Consequences,
+        offers: &mut Vec<Offer>,
     ) {
         if topics::of_publish(&incoming.topic) == Topic::BasicIngest {
             // [AWS iot-basic-ingest] Only the rule sees it.
@@ -62,47 +73,75 @@ impl EventLoop {
         incoming.run_rules(&rules, consequences);
         self.deliver_to_receivers(incoming);
         self.forward(incoming);
+        let message = || View::of_incoming(incoming, self.now).to_message();
+        offers.extend(self.shared.offer(&incoming.topic, incoming.qos, incoming.source.client_id, message));
     }
 
     /// Gives the journal what a publish leaves behind, and owes the client its PUBACK for when that is durable.
     ///
     /// A publish that leaves nothing is acknowledged at once: nobody asked to keep it, so there is nothing that a
     /// crash could lose of it.
-    pub(super) fn keep(&mut self, key: Key, mut effects: Effects, packet_id: Option<PacketId>) {
+    pub(super) fn keep(&mut self, key: Key, mut effects: Effects, reply: Reply) {
         match self.append(&mut effects) {
-            Err(AppendError::Backlog { .. }) => self.stall(key, effects, packet_id),
-            kept => self.kept(key, kept, packet_id),
+            Err(AppendError::Backlog { .. }) => self.stall(key, effects, reply),
+            kept => self.kept(key, kept, reply),
         }
     }
 
     /// The journal has answered.
-    pub(super) fn kept(&mut self, key: Key, kept: Result<Kept, AppendError>, packet_id: Option<PacketId>) {
+    pub(super) fn kept(&mut self, key: Key, kept: Result<Kept, AppendError>, reply: Reply) {
         let Kept { position, is_refused } = match kept {
             Ok(kept) => kept,
             Err(error) => return self.end(key, Farewell::server_error(&error)),
         };
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let Some(packet_id) = packet_id else { return };
-        let after = (position != Position::NONE).then_some(position.0);
-        // [MQTT5 3.4.2.1] A limit of ours. One of MQTT 3.1.1 could only be hung up on, and the message was delivered.
-        let is_told = is_refused && connection.session.peer().version == ProtocolVersion::V5;
-        let reason = if is_told { ReasonCode::QuotaExceeded } else { ReasonCode::Success };
-        connection.session.expect_ack(packet_id, reason, after);
+        match reply {
+            Reply::Nothing => return,
+            Reply::Ack(packet_id, qos) => {
+                let after = (position != Position::NONE).then_some(position.0);
+                // [MQTT5 3.4.2.1] A limit of ours. One of MQTT 3.1.1 could only be hung up on, and the message was
+                // delivered.
+                let is_told = is_refused && connection.session.peer().version == ProtocolVersion::V5;
+                let reason = if is_told { ReasonCode::QuotaExceeded } else { ReasonCode::Success };
+                connection.session.expect_ack(packet_id, qos, reason, after);
+            }
+            held => connection.held.push_back((position, held)),
+        }
         if position > self.committed {
             self.owed.push_back((position, key));
         } else {
-            self.release_acks(key);
+            self.release(key);
         }
     }
 
-    /// Sends the PUBACKs that may leave by now.
-    pub(super) fn release_acks(&mut self, key: Key) {
+    /// Sends the PUBACKs and the answers that may leave by now.
+    pub(super) fn release(&mut self, key: Key) {
+        self.release_acks(key);
+        while let Some(connection) = self.connections.get_mut(key)
+            && let Some((_, reply)) =
+                connection.held.pop_front_if(|(position, _)| *position <= self.committed)
+        {
+            match reply {
+                Reply::Packet { bytes, replays } => {
+                    connection.outbox.push_frame(&bytes, false, None, &mut self.pool);
+                    self.mark_dirty(key);
+                    self.replay(key, &replays);
+                }
+                Reply::ConnAck(opening) => self.open_session(key, *opening),
+                Reply::Send(packet_id) => self.send_remembered(key, packet_id),
+                Reply::Nothing | Reply::Ack(..) => {}
+            }
+        }
+    }
+
+    fn release_acks(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let mut sent = false;
         let version = connection.session.peer().version;
-        for (packet_id, reason) in connection.session.acks_ready(self.committed.0) {
+        for Owed { packet_id, qos, reason, .. } in connection.session.acks_ready(self.committed.0) {
             let ack = Ack { reason, ..Ack::success(packet_id) };
-            connection.outbox.push(&Packet::PubAck(ack), version, &mut self.pool);
+            let packet = if qos == QoS::ExactlyOnce { Packet::PubRec(ack) } else { Packet::PubAck(ack) };
+            connection.outbox.push(&packet, version, &mut self.pool);
             sent = true;
         }
         if sent {
@@ -112,14 +151,14 @@ impl EventLoop {
 
     /// A message that the client may not publish. [AWS mqtt5-reason-codes] With QoS 1 a client of MQTT 5 is told so in
     /// the PUBACK and stays.
-    fn deny_publish(&mut self, key: Key, denied: Denied, packet_id: Option<PacketId>) {
+    fn deny_publish(&mut self, key: Key, denied: Denied, publish: &Publish<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let may_stay = connection.session.peer().version == ProtocolVersion::V5
             && matches!(denied, Denied::ByPolicy { .. });
-        let Some(packet_id) = packet_id.filter(|_| may_stay) else { return self.deny(key, denied) };
+        let Some(packet_id) = publish.packet_id.filter(|_| may_stay) else { return self.deny(key, denied) };
         self.tell_denied(key, &denied);
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.session.expect_ack(packet_id, ReasonCode::NotAuthorized, None);
+        connection.session.expect_ack(packet_id, publish.qos, ReasonCode::NotAuthorized, None);
         self.release_acks(key);
     }
 

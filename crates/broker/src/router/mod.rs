@@ -7,8 +7,7 @@ use mqtt_wire::SubscriptionOptions;
 use mqtt_wire::topic::MatchRules;
 use rules::{Rule, RuleSet};
 use std::sync::Arc;
-pub(crate) use trie::FILTER_LEVELS_MAX;
-use trie::Trie;
+pub(crate) use trie::{FILTER_LEVELS_MAX, Trie};
 
 /// The subscriptions of one loop's sessions, and all rules.
 ///

@@ -212,6 +212,10 @@ impl Client {
     }
 
     pub(crate) fn send_subscribe(&mut self, filters: &[(&str, QoS)]) {
+        self.try_subscribe(filters).expect("the connection is open");
+    }
+
+    pub(crate) fn try_subscribe(&mut self, filters: &[(&str, QoS)]) -> io::Result<()> {
         let requests: Vec<_> = filters
             .iter()
             .map(|(filter, qos)| FilterRequest {
@@ -220,11 +224,11 @@ impl Client {
             })
             .collect();
         let filters = SubscribeFilters::from_slice(&requests);
-        self.send(&Packet::Subscribe(Subscribe {
+        self.try_send(&Packet::Subscribe(Subscribe {
             packet_id: PacketId::FIRST,
             properties: Properties::NONE,
             filters,
-        }));
+        }))
     }
 
     pub(crate) fn acknowledge(&mut self, packet_id: u16) {
@@ -275,6 +279,11 @@ impl Client {
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// A PUBLISH with QoS 1.
+pub(crate) fn qos1<'a>(topic: &'a str, payload: &'a str, packet_id: PacketId) -> Packet<'a> {
+    publish(topic, payload, Some(packet_id))
 }
 
 fn publish<'a>(topic: &'a str, payload: &'a str, packet_id: Option<PacketId>) -> Packet<'a> {

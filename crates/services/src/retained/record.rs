@@ -41,7 +41,7 @@ pub(super) fn read_record(key: &[u8], value: &[u8]) -> Result<RetainedMessage, L
 
 fn parse(key: &[u8], value: &[u8]) -> Option<RetainedMessage> {
     let topic = std::str::from_utf8(key).ok().filter(|topic| !topic.is_empty())?;
-    let [FORMAT, qos @ 0..=1, rest @ ..] = value else { return None };
+    let [FORMAT, qos @ 0..=2, rest @ ..] = value else { return None };
     let (modified_at_ms, rest) = rest.split_first_chunk::<8>()?;
     let (expires_at_ms, rest) = rest.split_first_chunk::<8>()?;
     let (properties_bytes, rest) = rest.split_first_chunk::<4>()?;

@@ -1,0 +1,455 @@
+//! Sessions that outlive connections: begun, resumed, kept while their clients are away, and ended.
+
+use super::EventLoop;
+use super::backlog::Unowned;
+use crate::authorize::Client;
+use crate::connection::Connection;
+use crate::message::{Due, Message};
+use crate::publication::{Effects, now_ms};
+use crate::sessions::{self, Absent, HandedOut, Inbox, Offer};
+use crate::slots::Key;
+use mqtt_session::{Accepted, Ended, Exchanges, Undelivered, Will};
+use mqtt_wire::{SubscriptionOptions, TopicFilter};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::Transaction;
+
+/// Messages that are removed from the store in one record when a session ends: about half a megabyte.
+const FORGOTTEN_AT_ONCE: usize = 10_000;
+
+/// The sessions of one loop whose clients are away.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    sessions: HashMap<Arc<str>, Session>,
+    /// When something has to be done about which of them.
+    due: BTreeSet<(Instant, Arc<str>)>,
+}
+
+#[derive(Debug)]
+struct Session {
+    absent: Absent,
+    will: Option<DelayedWill>,
+}
+
+/// A will that waits for its client to come back [MQTT5 3.1.2.5].
+#[derive(Debug)]
+struct DelayedWill {
+    will: Box<Will>,
+    /// Whose policies decide whether it may be published.
+    client: Box<Client>,
+    at: Instant,
+}
+
+impl Away {
+    pub(super) fn new(absent: Vec<Absent>) -> Self {
+        let mut away = Self::default();
+        for absent in absent {
+            away.insert(Session { absent, will: None });
+        }
+        away
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(super) fn contains(&self, client_id: &str) -> bool {
+        self.sessions.contains_key(client_id)
+    }
+
+    /// When to look next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// What a client that is away has subscribed to.
+    pub(super) fn subscriptions(
+        &self,
+        client_id: &str,
+    ) -> Option<impl Iterator<Item = (&str, SubscriptionOptions)>> {
+        let session = self.sessions.get(client_id)?;
+        Some(session.absent.subscriptions.iter().map(|(filter, options)| (&**filter, *options)))
+    }
+
+    fn insert(&mut self, session: Session) {
+        let client_id = &session.absent.inbox.client_id;
+        for at in session.times() {
+            self.due.insert((at, Arc::clone(client_id)));
+        }
+        self.sessions.insert(Arc::clone(client_id), session);
+    }
+
+    fn remove(&mut self, client_id: &str) -> Option<Session> {
+        let (client_id, session) = self.sessions.remove_entry(client_id)?;
+        for at in session.times() {
+            self.due.remove(&(at, Arc::clone(&client_id)));
+        }
+        Some(session)
+    }
+
+    /// Takes out a session for which something is due.
+    fn pop_due(&mut self, now: Instant) -> Option<Session> {
+        let (_, client_id) = self.due.first().filter(|(at, _)| *at <= now)?.clone();
+        self.remove(&client_id)
+    }
+
+    /// Takes out every will that waits.
+    fn take_wills(&mut self) -> Vec<DelayedWill> {
+        let mut wills = Vec::new();
+        for (client_id, session) in &mut self.sessions {
+            if let Some(will) = session.will.take() {
+                self.due.remove(&(will.at, Arc::clone(client_id)));
+                wills.push(will);
+            }
+        }
+        wills
+    }
+}
+
+impl Session {
+    fn times(&self) -> impl Iterator<Item = Instant> {
+        [Some(self.absent.ends_at), self.will.as_ref().map(|will| will.at)].into_iter().flatten()
+    }
+}
+
+impl EventLoop {
+    /// Gives a connection its session: the one that its client has left behind, or a new one. Gives whether it was
+    /// there, and what the store has to keep before the client is told.
+    pub(super) fn begin_session(
+        &mut self,
+        connection: &mut Connection,
+        accepted: &Accepted,
+    ) -> (bool, Effects) {
+        let client_id = Arc::clone(&connection.client.who.client_id);
+        let version = connection.session.peer().version;
+        let mut effects = Effects::default();
+        let earlier = self.away.remove(&client_id);
+        let is_present = match earlier {
+            // [AWS mqtt-persistent-sessions] A session of MQTT 3.1.1 is not resumed with MQTT 5, nor the other way.
+            Some(Session { absent, will }) if accepted.clean_start || absent.version != version => {
+                self.forget(absent, &mut effects.transaction);
+                // [MQTT5 3.1.2-8] Its session has ended.
+                self.publish_delayed(will);
+                false
+            }
+            // [MQTT5 3.1.3-9] It is back in time: no will.
+            Some(Session { absent: Absent { inbox, subscriptions, exchanges, .. }, will: _ }) => {
+                let permitted =
+                    self.still_permitted(connection, &inbox, subscriptions, &mut effects.transaction);
+                connection.session.resume(permitted.iter().map(|(filter, options)| (&**filter, *options)));
+                connection.session.resume_exchanges(&exchanges);
+                for due in inbox.take_sent(&self.shared.sessions) {
+                    if let Some(packet_id) = due.sent_as {
+                        connection.session.redeliver(packet_id, due.qos, due);
+                    }
+                }
+                connection.inbox = Some(inbox);
+                true
+            }
+            None => false,
+        };
+        if accepted.is_persistent() && connection.inbox.is_none() {
+            connection.inbox = Some(Inbox::new(self.shared.sessions.next_number(), client_id, self.index));
+            self.shared.sessions.begun();
+        }
+        if let Some(inbox) = &connection.inbox {
+            connection.is_kept = true;
+            sessions::keep_session(&mut effects.transaction, inbox, version, accepted.session_expiry_s, None);
+        }
+        (is_present, effects)
+    }
+
+    /// The subscriptions of a session that its client may still have: its policies may have changed meanwhile, or the
+    /// client comes with another certificate.
+    fn still_permitted(
+        &self,
+        connection: &mut Connection,
+        inbox: &Arc<Inbox>,
+        subscriptions: BTreeMap<Box<str>, SubscriptionOptions>,
+        transaction: &mut Transaction,
+    ) -> Vec<(Box<str>, SubscriptionOptions)> {
+        let (shared, now_s) = (&self.shared, self.now_s);
+        let mut permitted = Vec::with_capacity(subscriptions.len());
+        for (filter, options) in subscriptions {
+            match connection.client.may_subscribe(&shared.registry, &filter, now_s) {
+                Ok(()) => permitted.push((filter, options)),
+                Err(denied) => {
+                    denied.log(&connection.client.who, 0);
+                    self.end_subscription(inbox, &filter, true, transaction);
+                }
+            }
+        }
+        permitted
+    }
+
+    /// A resumed connection gets what its session has subscribed to.
+    pub(super) fn route_to_resumed(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        for (filter, options) in connection.session.subscriptions() {
+            if is_plain(filter) {
+                self.router.subscribe(filter, key, options);
+            }
+        }
+        self.tell_subscriptions();
+    }
+
+    /// The client has its CONNACK: from now on messages come to it, those first that waited.
+    pub(super) fn go_online(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(inbox) = connection.inbox.clone() else { return };
+        inbox.set_online(true);
+        self.release_again(key);
+        let Some(connection) = self.connections.get(key) else { return };
+        let shared: Vec<_> = connection.session.subscriptions().map(|(filter, _)| filter).collect();
+        let groups: Vec<_> =
+            shared.into_iter().filter_map(|filter| self.shared.sessions.group(filter)).collect();
+        for group in groups {
+            group.set_online(&inbox, true);
+            self.give_waiting(&group);
+        }
+        self.feed(key);
+    }
+
+    /// What waited for a member of a group goes to those that are here.
+    fn give_waiting(&self, group: &Arc<sessions::Group>) {
+        let mut handed_out = HandedOut::default();
+        for due in group.take_waiting(&self.shared.sessions) {
+            handed_out.add(group.give(due, &self.shared.sessions));
+        }
+        self.shared.tell(handed_out);
+    }
+
+    /// Something waits in a client's inbox.
+    pub(super) fn look_into(&mut self, inbox: &Arc<Inbox>) {
+        if let Some(&key) = self.clients.get(&inbox.client_id)
+            && let Some(connection) = self.connections.get(key)
+            && connection.inbox.as_ref().is_some_and(|own| Arc::ptr_eq(own, inbox))
+        {
+            self.feed(key);
+        }
+    }
+
+    /// Has a subscription take effect that the session has.
+    pub(super) fn begin_subscription(
+        &mut self,
+        key: Key,
+        filter: TopicFilter<'_>,
+        options: SubscriptionOptions,
+        transaction: &mut Transaction,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let (is_kept, sessions) = (connection.is_kept, &self.shared.sessions);
+        if let Ok(Some(shared)) = filter.shared() {
+            let who = &connection.client.who;
+            let inbox = connection.inbox.get_or_insert_with(|| {
+                let inbox = Inbox::new(sessions.next_number(), Arc::clone(&who.client_id), self.index);
+                inbox.set_online(true);
+                inbox
+            });
+            if is_kept {
+                sessions::keep_filter(transaction, inbox, &filter, options);
+            }
+            let group = sessions.join((&filter, shared.filter), inbox, options, is_kept, transaction);
+            return self.give_waiting(&group);
+        }
+        self.router.subscribe(&filter, key, options);
+        if is_kept && let Some(inbox) = &connection.inbox {
+            sessions.subscribe(&filter, inbox, options);
+            sessions::keep_filter(transaction, inbox, &filter, options);
+        }
+    }
+
+    /// Ends the part of a subscription that is not its connection's.
+    pub(super) fn end_subscription(
+        &self,
+        inbox: &Arc<Inbox>,
+        filter: &str,
+        is_kept: bool,
+        transaction: &mut Transaction,
+    ) {
+        match TopicFilter::parse(filter).map(|parsed| parsed.shared()) {
+            Ok(Ok(Some(shared))) => {
+                self.shared.sessions.leave((filter, shared.filter), inbox, transaction);
+            }
+            _ => self.shared.sessions.unsubscribe(filter, inbox),
+        }
+        if is_kept {
+            sessions::forget_filter(transaction, inbox, filter);
+        }
+    }
+
+    /// The connection has ended: its session waits for the client to come back, or ends as well. Then the will is
+    /// published, if there is one.
+    pub(super) fn leave_session(&mut self, connection: Connection, will: Option<Will>) {
+        let Connection { session, client, inbox, is_kept, .. } = connection;
+        let (expiry_s, version) = (session.session_expiry_s(), session.peer().version);
+        let marks_redeliveries = session.limits().marks_redeliveries;
+        let Ended { subscriptions, undelivered, exchanges } = session.end();
+        let undelivered = undelivered.into_iter().map(|Undelivered { frame: due, sent_as }| {
+            // [AWS mqtt] What is sent again is sent as if it were new.
+            let sent_as = sent_as.filter(|_| marks_redeliveries && due.group.is_none());
+            Due { sent_as, ..due }
+        });
+        let mut client = client;
+        let Some(inbox) = inbox else {
+            if let Some(will) = will {
+                self.publish_will(&mut client, &will);
+            }
+            return;
+        };
+        inbox.set_online(false);
+        let sessions = &self.shared.sessions;
+        for group in subscriptions.keys().filter_map(|filter| sessions.group(filter)) {
+            group.set_online(&inbox, false);
+        }
+        let waiting = std::iter::from_fn(|| inbox.take(sessions));
+        let (of_groups, own): (Vec<_>, Vec<_>) =
+            undelivered.chain(waiting).partition(|due: &Due| due.group.is_some());
+        inbox.put_back(own.into_iter(), sessions);
+        let ends_at = self.now + Duration::from_secs(expiry_s.into());
+        let absent = Absent { inbox, version, expiry_s, subscriptions, exchanges, ends_at };
+        if is_kept && expiry_s > 0 {
+            self.keep_absent(absent, will, client);
+        } else {
+            let mut transaction = Transaction::new();
+            if is_kept {
+                self.forget(absent, &mut transaction);
+            } else {
+                self.forget_messages(&absent, &mut transaction);
+            }
+            self.keep_quietly(transaction, "the end of a session", &client.who.client_id);
+            if let Some(will) = will {
+                self.publish_will(&mut client, &will);
+            }
+        }
+        let mut handed_out = HandedOut::default();
+        for due in of_groups {
+            self.shared.sessions.give_back(due, &mut handed_out);
+        }
+        self.shared.tell(handed_out);
+    }
+
+    fn keep_absent(&mut self, absent: Absent, will: Option<Will>, mut client: Client) {
+        let mut transaction = Transaction::new();
+        let Absent { inbox, version, expiry_s, .. } = &absent;
+        sessions::keep_session(&mut transaction, inbox, *version, *expiry_s, Some(now_ms()));
+        self.keep_quietly(transaction, "a session whose client left", &client.who.client_id);
+        let will = match will {
+            Some(will) if will.delay_s > 0 => {
+                // The session's end publishes it, if that comes first [MQTT5 3.1.3-9].
+                let at = absent.ends_at.min(self.now + Duration::from_secs(will.delay_s.into()));
+                Some(DelayedWill { will: Box::new(will), client: Box::new(client), at })
+            }
+            Some(will) => {
+                self.publish_will(&mut client, &will);
+                None
+            }
+            None => None,
+        };
+        self.away.insert(Session { absent, will });
+    }
+
+    /// Publishes the wills and ends the sessions whose time has come.
+    pub(super) fn end_absences(&mut self) {
+        while let Some(Session { absent, will }) = self.away.pop_due(self.now) {
+            let (due, later): (Option<_>, Option<_>) = match will {
+                Some(will) if will.at <= self.now => (Some(will), None),
+                later => (None, later),
+            };
+            self.publish_delayed(due);
+            if absent.ends_at > self.now {
+                self.away.insert(Session { absent, will: later });
+                continue;
+            }
+            let (mut transaction, client_id) = (Transaction::new(), Arc::clone(&absent.inbox.client_id));
+            tracing::info!(
+                target: "eyot::connection", client_id = &*client_id, messages = absent.inbox.len(),
+                expiry_s = absent.expiry_s, "session ended: its client did not come back in time"
+            );
+            self.forget(absent, &mut transaction);
+            self.keep_quietly(transaction, "the end of a session", &client_id);
+        }
+    }
+
+    /// Ends the session of a client that is away, if there is one.
+    pub(super) fn discard_absent(&mut self, client_id: &str, prevent_will: bool) -> bool {
+        let Some(Session { absent, will }) = self.away.remove(client_id) else { return false };
+        let mut transaction = Transaction::new();
+        self.forget(absent, &mut transaction);
+        self.keep_quietly(transaction, "the end of a session", client_id);
+        self.publish_delayed(will.filter(|_| !prevent_will));
+        true
+    }
+
+    /// The server ends: nobody would publish these later.
+    pub(super) fn publish_delayed_wills(&mut self) {
+        for will in self.away.take_wills() {
+            self.publish_delayed(Some(will));
+        }
+    }
+
+    fn publish_delayed(&mut self, will: Option<DelayedWill>) {
+        if let Some(DelayedWill { will, mut client, .. }) = will {
+            self.publish_will(&mut client, &will);
+        }
+    }
+
+    /// Has the store forget a session and everything of it.
+    fn forget(&mut self, absent: Absent, transaction: &mut Transaction) {
+        sessions::forget_session(transaction, &absent.inbox);
+        self.shared.sessions.ended();
+        for filter in absent.subscriptions.keys() {
+            self.end_subscription(&absent.inbox, filter, true, transaction);
+        }
+        let Exchanges { inbound, outbound } = &absent.exchanges;
+        inbound.iter().for_each(|id| sessions::forget_taken(transaction, &absent.inbox, *id));
+        outbound.iter().for_each(|id| sessions::forget_released(transaction, &absent.inbox, *id));
+        self.forget_messages(&Absent { subscriptions: BTreeMap::new(), ..absent }, transaction);
+    }
+
+    /// Nobody will take what waits in the inbox, and the client is in no group any more.
+    fn forget_messages(&mut self, absent: &Absent, transaction: &mut Transaction) {
+        let Absent { inbox, subscriptions, .. } = absent;
+        for filter in subscriptions.keys() {
+            self.end_subscription(inbox, filter, false, transaction);
+        }
+        loop {
+            let mut part = Transaction::new();
+            let dues: Vec<_> =
+                std::iter::from_fn(|| inbox.take(&self.shared.sessions)).take(FORGOTTEN_AT_ONCE).collect();
+            let is_last = dues.len() < FORGOTTEN_AT_ONCE;
+            dues.into_iter().for_each(|due| due.settle(&mut part));
+            self.keep_quietly(part, "the messages of a session", &inbox.client_id);
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// A message is sent to a client with a persistent session, or replayed: it is kept until the client has it.
+    pub(super) fn keep_for(&mut self, key: Key, message: Arc<Message>) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let Some(inbox) = connection.inbox.clone() else { return };
+        let name = Arc::clone(&inbox.client_id);
+        let effects = Effects::of_offer(Offer::to(message, inbox));
+        self.keep_unowned(Unowned { effects, of: "a retained message", name });
+    }
+
+    /// Has the store forget what clients have acknowledged in this turn.
+    pub(super) fn keep_settled(&mut self) {
+        let settled = std::mem::take(&mut self.settled);
+        self.keep_quietly(settled, "what clients have acknowledged", "");
+    }
+
+    fn keep_quietly(&mut self, transaction: Transaction, of: &'static str, name: &str) {
+        if !transaction.is_empty() {
+            self.keep_unowned(Unowned { effects: Effects::of(transaction), of, name: name.into() });
+        }
+    }
+}
+
+/// Whether a filter is a session's alone.
+pub(super) fn is_plain(filter: &str) -> bool {
+    !filter.starts_with(mqtt_wire::topic::SHARE_PREFIX)
+}

@@ -1,0 +1,220 @@
+//! From a publish to the queues of those who must not miss it.
+
+use super::Sessions;
+use super::directory::Recipient;
+use super::group::{Given, Group};
+use super::inbox::{Inbox, Put};
+use super::record::{MESSAGES, QUEUED, key_under, write_message, write_queued};
+use crate::message::{Due, Message};
+use mqtt_wire::QoS;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+use store::Transaction;
+
+/// A message, and the sessions and groups that it is kept for.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    message: Arc<Message>,
+    recipients: Vec<Recipient>,
+    groups: Vec<Arc<Group>>,
+}
+
+/// One place of a message on disk: in the queue of a session or a group.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Whose queue.
+    queue: u64,
+    kept: Arc<Kept>,
+}
+
+/// A message on disk.
+#[derive(Debug)]
+pub(super) struct Kept {
+    number: u64,
+    /// Entries that name it.
+    entries: AtomicUsize,
+}
+
+impl Entry {
+    pub(super) fn new(queue: u64, kept: Arc<Kept>) -> Self {
+        Self { queue, kept }
+    }
+
+    /// By what number the store knows the session or group.
+    pub(super) fn queue(&self) -> u64 {
+        self.queue
+    }
+
+    /// By what number the store knows the message.
+    pub(super) fn number(&self) -> u64 {
+        self.kept.number
+    }
+
+    /// Removes the entry from the store, and the message with its last one.
+    pub(super) fn settle(self, transaction: &mut Transaction) {
+        let Self { queue, kept } = self;
+        let number = kept.number.to_be_bytes();
+        transaction.delete(QUEUED, key_under(queue, &number));
+        if kept.entries.fetch_sub(1, Ordering::AcqRel) == 1 {
+            transaction.delete(MESSAGES, number);
+        }
+    }
+}
+
+impl Kept {
+    pub(super) fn new(number: u64, entries: usize) -> Arc<Self> {
+        Arc::new(Self { number, entries: AtomicUsize::new(entries) })
+    }
+
+    pub(super) fn one_more(&self) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Messages that are in a transaction and will be handed out when it is in the journal.
+#[derive(Debug, Default)]
+pub(crate) struct Written(Vec<(Target, Due)>);
+
+#[derive(Debug)]
+enum Target {
+    Session(Arc<Inbox>),
+    Group(Arc<Group>),
+}
+
+/// What has become of messages that were handed out.
+#[derive(Debug, Default)]
+pub(crate) struct HandedOut {
+    /// Clients whose loop must be told.
+    pub(crate) woken: Vec<Arc<Inbox>>,
+    /// Messages that a limit kept from being queued.
+    pub(crate) refused: Vec<Due>,
+    /// Messages that expired in a queue.
+    pub(crate) expired: Vec<Due>,
+}
+
+impl HandedOut {
+    pub(crate) fn add(&mut self, given: Given) {
+        match given {
+            Given::Wake(inbox) => self.woken.push(inbox),
+            Given::Silent => {}
+            Given::Refused(due) => self.refused.push(due),
+        }
+    }
+}
+
+impl Offer {
+    /// A message for one session.
+    pub(crate) fn to(message: Arc<Message>, inbox: Arc<Inbox>) -> Self {
+        let recipients = vec![Recipient { inbox, qos: message.qos, retain_as_published: true }];
+        Self { message, recipients, groups: Vec::new() }
+    }
+
+    /// Memory that it takes, about.
+    pub(crate) fn bytes_len(&self) -> usize {
+        self.message.bytes_len() + 48 * (self.recipients.len() + self.groups.len())
+    }
+}
+
+impl Sessions {
+    /// Gives a message to the groups that keep nothing on disk, and lists whom it must be kept for.
+    ///
+    /// `from` is the client that publishes; `message` makes the message, if somebody is concerned at all.
+    pub(crate) fn offer(
+        &self,
+        topic: &str,
+        qos: QoS,
+        from: Option<&str>,
+        message: impl FnOnce() -> Arc<Message>,
+        handed_out: &mut HandedOut,
+    ) -> Option<Offer> {
+        if self.concerned.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let (mut recipients, mut groups) = self.read().find(topic, from);
+        if qos == QoS::AtMostOnce {
+            // The loops deliver it to the sessions that are here.
+            recipients.clear();
+        }
+        if recipients.is_empty() && groups.is_empty() {
+            return None;
+        }
+        let message = message();
+        groups.retain(|group| {
+            let is_kept = qos != QoS::AtMostOnce && group.queue().is_some();
+            if !is_kept {
+                handed_out.add(group.give(Due::of_group(&message, group, None), self));
+            }
+            is_kept
+        });
+        let is_for_nobody = recipients.is_empty() && groups.is_empty();
+        (!is_for_nobody).then_some(Offer { message, recipients, groups })
+    }
+
+    /// Adds messages, and whom they are for, to the transaction that they are to be kept with.
+    pub(crate) fn write_offers(
+        &self,
+        offers: &[Offer],
+        transaction: &mut Transaction,
+        now: Instant,
+        now_ms: i64,
+    ) -> Written {
+        let mut written = Vec::new();
+        for Offer { message, recipients, groups } in offers {
+            let number = self.next_number();
+            let kept = Kept::new(number, 0);
+            let mut entry = |queue: u64, qos: QoS, retain: bool| {
+                transaction.put(QUEUED, key_under(queue, &number.to_be_bytes()), write_queued(qos, retain));
+                kept.one_more();
+                Entry::new(queue, Arc::clone(&kept))
+            };
+            for Recipient { inbox, qos, retain_as_published } in recipients {
+                // [MQTT311 3.8.4-6] The lower of the two.
+                let (qos, retain) = (message.qos.min(*qos), message.retain && *retain_as_published);
+                let entry = Some(entry(inbox.id, qos, retain));
+                let due = Due { entry, ..Due::new(Arc::clone(message), qos, retain) };
+                written.push((Target::Session(Arc::clone(inbox)), due));
+            }
+            for group in groups {
+                // Its last persistent member may have left since: then nobody has to keep it.
+                let entry = group.queue().map(|queue| entry(queue, message.qos, false));
+                written.push((Target::Group(Arc::clone(group)), Due::of_group(message, group, entry)));
+            }
+            if kept.entries.load(Ordering::Relaxed) > 0 {
+                transaction.put(MESSAGES, number.to_be_bytes(), write_message(message, now, now_ms));
+            }
+        }
+        Written(written)
+    }
+
+    /// Puts messages that the journal has into the queues of those whom they are for.
+    pub(crate) fn hand_out(&self, Written(written): Written, now: Instant, handed_out: &mut HandedOut) {
+        for (target, due) in written {
+            match target {
+                Target::Group(group) => handed_out.add(group.give(due, self)),
+                Target::Session(inbox) => match self.put(&inbox, due, now, handed_out) {
+                    Ok(Put::Wake) => handed_out.woken.push(inbox),
+                    Ok(Put::Silent) => {}
+                    Err(refused) => handed_out.refused.push(refused),
+                },
+            }
+        }
+    }
+
+    /// Puts a message into an inbox, for which others may have to go that are of no use any more.
+    fn put(&self, inbox: &Inbox, due: Due, now: Instant, handed_out: &mut HandedOut) -> Result<Put, Due> {
+        inbox.put(due, self).or_else(|due| {
+            handed_out.expired.extend(inbox.take_expired(now, self));
+            inbox.put(due, self)
+        })
+    }
+
+    /// What a member of groups has not acknowledged goes to the others.
+    pub(crate) fn give_back(&self, due: Due, handed_out: &mut HandedOut) {
+        if let Some(group) = due.group.clone() {
+            // The QoS that its own subscription lowered it to is not the others'.
+            let qos = due.message.qos;
+            handed_out.add(group.give(Due { qos, ..due }, self));
+        }
+    }
+}

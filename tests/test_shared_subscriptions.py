@@ -1,0 +1,183 @@
+"""Shared subscriptions of both versions: each message goes to one member of a group. [AWS mqtt shared-subscriptions], [MQTT5 4.8.2]"""
+
+import pytest
+
+from support.cloud import policy, statement
+from support.server import Server
+from support.sessions import V5, V311, Peer
+from support.waiting import eventually
+
+BOTH = pytest.mark.parametrize("version", [V311, V5])
+
+
+@pytest.fixture(scope="module", params=["1", "4"])
+def server(tmp_path_factory, request):
+    with Server(tmp_path_factory.mktemp("eyot"), "--loops", request.param) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def device(cloud, tmp_path_factory):
+    return cloud.device(tmp_path_factory.mktemp("device"), "device")
+
+
+def member(server, device, client_id, *filters, version=V311, qos=1, **options):
+    options = dict(clean=True, expiry=0) | options
+    peer = Peer(server, device, client_id, version, **options)
+    assert peer.subscribe(*filters, qos=qos) == [qos] * len(filters)
+    return peer
+
+
+def publisher(server, device, name):
+    return Peer(server, device, f"{name}-by", clean=True, expiry=0)
+
+
+def drain(peer):
+    """All that has come by now: what the answer of a PINGREQ follows. Acknowledges it."""
+    peer.send(b"\xc0\x00")
+    payloads = []
+    while True:
+        first = peer.read_exactly(1)
+        peer.buffer = first + peer.buffer
+        if first == b"\xd0":
+            peer.read_exactly(2)
+            return payloads
+        payloads += peer.receive()
+
+
+@BOTH
+def test_each_message_goes_to_one_member(server, device, name, version):
+    shared = f"$share/{name}/{name}/+"
+    with member(server, device, f"{name}-1", shared, version=version) as one, member(server, device, f"{name}-2", shared) as two, \
+            member(server, device, f"{name}-other", f"$share/{name}_other/{name}/+") as other, member(server, device, f"{name}-plain", f"{name}/+") as plain, \
+            publisher(server, device, name) as by:
+        payloads = [str(number) for number in range(20)]
+        for payload in payloads:
+            by.publish(f"{name}/{payload}", payload)
+        assert other.receive(20) == plain.receive(20) == payloads
+        got = [], []
+
+        def all_there():
+            for peer, list_ in zip((one, two), got):
+                list_.extend(drain(peer))
+            return len(got[0]) + len(got[1]) >= 20
+
+        eventually(all_there, lambda: f"20 messages, there are {got}")
+        assert sorted(got[0] + got[1], key=int) == payloads
+        assert 5 <= len(got[0]) <= 15, "members take turns"
+
+
+def test_a_member_that_is_in_two_groups_gets_a_copy_of_each(server, device, name):
+    with member(server, device, name, f"$share/a/{name}", f"$share/b/{name}", name) as peer, publisher(server, device, name) as by:
+        by.publish(name, "1")
+        assert peer.receive(3) == ["1", "1", "1"]
+        peer.unsubscribe(f"$share/a/{name}", name)
+        by.publish(name, "2")
+        assert peer.receive() == ["2"]
+        peer.ping()
+
+
+@pytest.mark.parametrize("published, subscribed", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_the_lower_qos_holds(server, device, name, published, subscribed):
+    with member(server, device, name, f"$share/g/{name}", qos=subscribed) as peer, publisher(server, device, name) as by:
+        by.publish(name, "1", qos=published)
+        message = peer.take()
+        assert (message.payload, message.qos) == (b"1", min(published, subscribed))
+
+
+@BOTH
+def test_what_a_member_leaves_behind_goes_to_another(server, device, name, version):
+    shared = f"$share/g/{name}"
+    with publisher(server, device, name) as by:
+        leaves = member(server, device, f"{name}-1", shared, version=version)
+        for payload in "123":
+            by.publish(name, payload)
+        assert leaves.take().payload == b"1"
+        with member(server, device, f"{name}-2", shared, version=version) as stays:
+            leaves.close()
+            assert sorted(stays.receive(3)) == ["1", "2", "3"]
+            by.publish(name, "4")
+            assert stays.receive() == ["4"]
+
+
+@BOTH
+def test_messages_wait_for_a_group_with_a_persistent_member(server, device, name, version):
+    shared = f"$share/g/{name}/+"
+    persistent = dict(clean=False, expiry=3600, version=version)
+    member(server, device, f"{name}-kept", shared, **persistent).leave()
+    with publisher(server, device, name) as by:
+        by.publish(f"{name}/a", "1")
+        by.publish(f"{name}/a", "not kept", qos=0)
+        by.publish(f"{name}/b", "2")
+        with Peer(server, device, f"{name}-kept", **persistent) as back:
+            assert back.session_present
+            assert back.receive(2) == ["1", "2"]
+            back.leave()
+        by.publish(f"{name}/a", "3")
+        # [AWS mqtt shared-subscriptions] Whoever joins takes what waits.
+        with member(server, device, f"{name}-new", shared) as new:
+            assert new.receive() == ["3"]
+            with Peer(server, device, f"{name}-kept", **persistent) as back:
+                back.ping()
+                back.unsubscribe(shared)
+                new.leave()
+                back.leave()
+        by.publish(f"{name}/a", "for nobody")
+    with member(server, device, f"{name}-late", shared) as late, Peer(server, device, f"{name}-kept", **persistent) as back:
+        late.ping()
+        back.ping()
+
+
+def test_messages_do_not_wait_for_a_group_of_clean_sessions(server, device, name):
+    shared = f"$share/g/{name}"
+    member(server, device, name, shared).leave()
+    with publisher(server, device, name) as by:
+        by.publish(name, "for nobody")
+    with member(server, device, name, shared) as peer:
+        peer.ping()
+
+
+def test_retained_messages_are_not_replayed(server, device, name):
+    with publisher(server, device, name) as by:
+        by.publish(name, "kept", retain=True)
+        with member(server, device, name, f"$share/g/{name}") as peer:
+            peer.ping()
+            by.publish(name, "live", retain=True)
+            message = peer.take()
+            assert (message.payload, message.retain) == (b"live", False)
+
+
+def test_permission_is_that_of_the_whole_filter(server, cloud, device, tmp_path, name):
+    """[verified 26]"""
+    allowed = policy(statement("iot:Connect", "*"), statement("iot:Receive", "*"),
+                     statement("iot:Subscribe", "arn:aws:iot:us-east-1:000000000000:topicfilter/$share/mine/*"))
+    other = cloud.device(tmp_path, name, allowed)
+    with Peer(server, other, name, V5, clean=True, expiry=0) as peer:
+        assert peer.subscribe(f"$share/mine/{name}", f"$share/theirs/{name}", name) == [1, 0x87, 0x87]
+
+
+@pytest.mark.parametrize("allow, deny, receives", [
+    ("topic/t/*", None, True), ("topic/$share/*/t/*", None, True), ("topic/other", None, False),
+    ("*", "topic/t/*", False), ("topic/t/*", "topic/$share/g/*", False),
+])
+def test_either_form_of_the_topic_allows_and_denies(server, cloud, device, tmp_path, name, allow, deny, receives):
+    """[verified 27]"""
+    resource = lambda form: form if form == "*" else f"arn:aws:iot:us-east-1:000000000000:{form.replace('t/', name + '/')}"
+    statements = [statement(["iot:Connect", "iot:Subscribe"], "*"), statement("iot:Receive", resource(allow))]
+    statements += [statement("iot:Receive", resource(deny), "Deny")] if deny else []
+    other = cloud.device(tmp_path, name, policy(*statements))
+    with member(server, other, name, f"$share/g/{name}/+") as peer, publisher(server, device, name) as by:
+        by.publish(f"{name}/a", "1")
+        by.ping()
+        assert (peer.receive() if receives else drain(peer)) == ["1"] * receives
+
+
+@pytest.mark.parametrize("wrong", ["$share/g", "$share/g/", "$share//t", "$share/+/t", "$share/#", "$share/" + "g" * 129 + "/t", "$share/g/$aws/things/x/#"])
+def test_what_is_no_shared_filter_is_refused(server, device, name, wrong):
+    with Peer(server, device, name, V5, clean=True, expiry=0) as peer:
+        if "$aws" in wrong:
+            peer.send(b"\x82" + bytes([len(wrong) + 6]) + b"\0\1\0" + len(wrong).to_bytes(2, "big") + wrong.encode() + b"\1")
+            assert peer.read()[0] == 14  # DISCONNECT
+        else:
+            assert peer.subscribe(wrong) == [0x8F]
+            peer.ping()
