@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection, as far as the connection itself tells.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pki::CertificateId;
@@ -16,6 +17,7 @@ pub(crate) struct Caller {
     pub(crate) door: Door,
     /// Filled by the request that turns the connection into a WebSocket.
     upgrade: Arc<Mutex<Option<Upgrade>>>,
+    is_turned_away: Arc<AtomicBool>,
 }
 
 /// By which port it came.
@@ -34,7 +36,7 @@ pub(crate) enum Door {
 
 impl Caller {
     pub(crate) fn new(peer: SocketAddr, local: Option<SocketAddr>, door: Door) -> Self {
-        Self { peer, local, door, upgrade: Arc::default() }
+        Self { peer, local, door, upgrade: Arc::default(), is_turned_away: Arc::default() }
     }
 
     /// Whether it is on this machine, and came by an address that only this machine has.
@@ -55,6 +57,16 @@ impl Caller {
             Door::Devices { server_name, .. } => server_name.as_deref(),
             Door::Api => None,
         }
+    }
+
+    /// Nobody that we know has sent this. A connection to a port for devices ends with the answer: strangers must not hold the
+    /// places of those who are known.
+    pub(crate) fn turn_away(&self) {
+        self.is_turned_away.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ends_with_the_answer(&self) -> bool {
+        self.door != Door::Api && self.is_turned_away.load(Ordering::Relaxed)
     }
 
     /// When the answer to this request has been sent, the connection is a WebSocket.

@@ -12,7 +12,8 @@ use axum::Router;
 use broker::{Broker, Handshake, Visitor, explain_tls};
 use pki::CertificateId;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::{self, HandshakeKind, server::Acceptor};
@@ -49,9 +50,9 @@ pub async fn serve_devices(
     let (serving, serving_end) = Serving::new(router, websockets);
     let (sender, mut visitors) = mpsc::channel(VISITORS_MAX);
     broker.open_web(Box::new(move |visitor: Visitor| {
-        // Dropped, and so closed: the server ends, or cannot keep up.
-        if let Err(error) = sender.try_send(visitor) {
-            tracing::warn!(target: "eyot::api", %error, "a connection could not be served");
+        // One that is not taken is dropped, and so closed: the server ends, or cannot keep up.
+        if let Err(TrySendError::Full(visitor)) = sender.try_send(visitor) {
+            tracing::warn!(target: "eyot::api", peer = %visitor.peer, "the HTTPS port is too far behind for a connection");
         }
     }));
     loop {
@@ -69,7 +70,12 @@ pub async fn serve_devices(
 
 async fn visit(serving: Serving, broker: Arc<Broker>, slots: Arc<Semaphore>, visitor: Visitor) {
     let Visitor { stream, peer, deadline, pass } = visitor;
-    match shake_hands(&broker, slots, stream, deadline).await {
+    let shaken = tokio::select! {
+        shaken = shake_hands(&broker, slots, stream, deadline) => shaken,
+        // Nothing was promised yet.
+        () = serving.ended() => return,
+    };
+    match shaken {
         Ok((slot, stream)) => {
             let (tcp, tls) = stream.get_ref();
             let handshake = match tls.handshake_kind() {

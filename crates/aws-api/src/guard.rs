@@ -166,10 +166,16 @@ impl Refusal {
 
 /// Lets a request through, or turns it away.
 pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Next) -> Response<Body> {
-    let transport = request.extensions().get().map_or(Transport::Plain, Transport::of);
+    let caller = request.extensions().get::<Caller>().cloned();
+    let transport = caller.as_ref().map_or(Transport::Plain, Transport::of);
     match hosts.check(request.uri(), request.headers(), transport) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.response(),
+        Err(refusal) => {
+            if let Some(caller) = caller {
+                caller.turn_away();
+            }
+            refusal.response()
+        }
     }
 }
 

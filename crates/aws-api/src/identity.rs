@@ -33,6 +33,19 @@ pub(crate) fn of_request(
     message: &Message<'_>,
     now_ms: i64,
 ) -> Result<Identity, Forbidden> {
+    let identity = look(registry, caller, message, now_ms);
+    if identity.is_err() {
+        caller.turn_away();
+    }
+    identity
+}
+
+fn look(
+    registry: &Registry,
+    caller: &Caller,
+    message: &Message<'_>,
+    now_ms: i64,
+) -> Result<Identity, Forbidden> {
     if let Some(id) = caller.certificate() {
         return of_certificate(registry, caller, *id);
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderValue, header};
 use broker::Pass;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -103,6 +104,12 @@ impl Serving {
     pub(crate) fn complaints(&self) -> &Complaints {
         &self.complaints
     }
+
+    /// Resolves when the port ends.
+    pub(crate) async fn ended(&self) {
+        // A sender that was dropped is an end as well.
+        let _ = self.ended.clone().changed().await;
+    }
 }
 
 impl ServingEnd {
@@ -182,7 +189,14 @@ pub(crate) async fn connection<S>(
         let router = router.clone();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(caller.clone());
-        async move { Ok::<_, Infallible>(call(router, request).await) }
+        let caller = &caller;
+        async move {
+            let mut response = call(router, request).await;
+            if caller.ends_with_the_answer() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut io = Box::pin(TimeoutStream::new(&mut stream));
     io.as_mut().set_write_timeout_pinned(Some(WRITE_TIMEOUT));
