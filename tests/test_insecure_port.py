@@ -169,3 +169,6 @@ def test_a_port_in_use_is_named(tmp_path):
         for flag in ("--insecure-mqtt-port", "--alpn-port", "--https-port"):
             error = serve(tmp_path, flag, port)
             assert port in error and flag in error
+            doctor = subprocess.run([BINARY, "doctor", "--data-dir", tmp_path / "d", flag, port], capture_output=True, text=True,
+                                    timeout=30, env=clean_environment())
+            assert doctor.returncode == 1 and f"{port} cannot be listened on" in doctor.stdout and flag in doctor.stdout, doctor

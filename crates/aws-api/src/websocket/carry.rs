@@ -15,14 +15,14 @@ use tokio::time::{sleep, timeout};
 
 use super::frame::{self, HEADER_BYTES_MAX, Unframer, Violation};
 
-/// Bytes taken from the client at once.
-///
-/// With [`WRITE_BYTES`] this is what a WebSocket costs beside TLS and the kernel's buffers, of which the pipe between us
-/// and the broker has 208 KiB in each direction by default.
-const READ_BYTES: usize = 8 * 1024;
+/// Bytes that are taken at once, from the client and for it, at first: most devices never say or hear more.
+const BUFFER_BYTES: usize = 1024;
 
-/// Payload of our largest frame.
-const WRITE_BYTES: usize = 16 * 1024;
+/// What both buffers grow to, doubling whenever they were full: also the payload of our largest frame.
+///
+/// Two of these are what a busy WebSocket costs beside TLS and the kernel's buffers, of which the pipe between us and the
+/// broker has 208 KiB in each direction by default.
+const BUFFER_BYTES_MAX: usize = 16 * 1024;
 
 /// How long a connection that is over still waits for the client: to take what the broker said last, and to say
 /// good-bye as well.
@@ -127,7 +127,7 @@ async fn inbound<S: AsyncRead + AsyncWrite + Unpin>(
         return end;
     }
     drop(early);
-    let mut buffer = vec![0; READ_BYTES];
+    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = match incoming.read(&mut buffer).await {
             Ok(0) | Err(_) => return End::Lost,
@@ -136,7 +136,15 @@ async fn inbound<S: AsyncRead + AsyncWrite + Unpin>(
         if let Some(end) = take(&mut unframer, &mut buffer[..count], to_broker, pings).await {
             return end;
         }
+        if count == buffer.len() {
+            buffer.resize(grown(count), 0);
+        }
     }
+}
+
+/// The next size of a buffer that was full.
+fn grown(bytes: usize) -> usize {
+    (bytes * 2).min(BUFFER_BYTES_MAX)
 }
 
 /// Hands on what bytes of the client hold. Waits until the broker has room for it: meanwhile nothing more is read.
@@ -197,11 +205,14 @@ struct Writer<'s, S> {
 
 impl<'s, S: AsyncRead + AsyncWrite + Unpin> Writer<'s, S> {
     fn new(socket: WriteHalf<&'s mut S>) -> Self {
-        Self { socket, buffer: vec![0; HEADER_BYTES_MAX + WRITE_BYTES], start: 0, end: 0 }
+        Self { socket, buffer: vec![0; HEADER_BYTES_MAX + BUFFER_BYTES], start: 0, end: 0 }
     }
 
     /// Where the next payload goes. Everything before has been written.
     fn room(&mut self) -> &mut [u8] {
+        if self.end == self.buffer.len() {
+            self.buffer.resize(HEADER_BYTES_MAX + grown(self.end - HEADER_BYTES_MAX), 0);
+        }
         &mut self.buffer[HEADER_BYTES_MAX..]
     }
 
