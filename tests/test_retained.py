@@ -3,8 +3,14 @@
 import pytest
 
 from support.cloud import Cloud, policy, refused, statement
-from support.mqtt import PUBACK, Client, publish
+from support.mqtt import PUBACK, Client, publish, unsubscribe
 from support.server import Server
+
+
+@pytest.fixture(scope="module", params=["1", "4"])
+def server(tmp_path_factory, request):
+    with Server(tmp_path_factory.mktemp("eyot"), "--loops", request.param) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +140,25 @@ def test_relaxed_limits_replay_to_wildcards_too(tmp_path):
                 got = [late.read_message() for _ in expected]
                 assert [(message[0], message[3]) for message in got] == [(topic, True) for topic in expected]
                 late.ping()
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_replay_of_very_many_comes_as_it_is_taken(tmp_path, qos):
+    """Six times what waits for a socket at most: nothing is dropped, and the loop serves others meanwhile."""
+    count, payload = 3_000, "x" * 2_000
+    with Server(tmp_path, "--limits", "relaxed", "--loops", "1") as server:
+        device = Cloud(server.api_url).device(tmp_path, "device")
+        with Client.connected(server, device, "by") as by:
+            for first in range(0, count, 100):
+                by.send(b"".join(publish(f"t/{number:04}", payload, 1, 1 + number, retain=True) for number in range(first, first + 100)))
+                for number in range(first, first + 100):
+                    by.expect(PUBACK, (1 + number).to_bytes(2, "big"))
+            with Client.connected(server, device, "late") as late:
+                late.subscribe("t/#", qos=qos)
+                by.ping()
+                assert [late.read_message()[0] for _ in range(count)] == [f"t/{number:04}" for number in range(count)]
+                late.ping()
+            with Client.connected(server, device, "gone") as gone:
+                gone.subscribe("t/#", qos=qos)
+                gone.send(unsubscribe(2, "t/#"))
+                by.ping()

@@ -2,13 +2,13 @@
 
 use crate::authorize::Client;
 use crate::denials::Denials;
-use crate::event_loop::Unconfirmed;
+use crate::event_loop::{Replay, Unconfirmed};
 use crate::lifecycle_events::{Event, Presence};
 use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
 use crate::publication::Effects;
 use crate::seats::Seat;
-use crate::sessions::Inbox;
+use crate::sessions::{Group, Inbox};
 use crate::slots::Key;
 use crate::transport::Transport;
 use mio::{Interest, Registry};
@@ -39,6 +39,10 @@ pub(crate) struct Connection {
     pub(crate) input: Vec<u8>,
     /// Messages for it that other threads bring; it has one if its session is kept or it shares a subscription.
     pub(crate) inbox: Option<Arc<Inbox>>,
+    /// The groups that it is a member of.
+    pub(crate) groups: Vec<Arc<Group>>,
+    /// Retained messages that it is still to be sent; at most one entry per subscription.
+    pub(crate) replays: VecDeque<Replay>,
     /// The store has its session.
     pub(crate) is_kept: bool,
     /// Its session is on its way to the disk: the client has no CONNACK yet and gets nothing.
@@ -119,6 +123,8 @@ impl Connection {
             unconfirmed: Vec::new(),
             input: Vec::new(),
             inbox: None,
+            groups: Vec::new(),
+            replays: VecDeque::new(),
             is_kept: false,
             is_opening: true,
             held: VecDeque::new(),
@@ -144,6 +150,16 @@ impl Connection {
             && self.held.len() < HELD_MAX
             && !self.outbox.is_full()
             && self.session.wants_read()
+    }
+
+    /// Whether there are retained messages for it, and room for one. If not, the next flush or acknowledgement looks again.
+    pub(crate) fn may_replay(&self) -> bool {
+        !self.replays.is_empty()
+            && !self.is_closing
+            && !self.outbox.is_full()
+            && self.stalled.is_none()
+            && self.session.is_open()
+            && self.inbox.as_ref().is_none_or(|inbox| inbox.len() == 0)
     }
 
     /// Whether its socket took no more when it was last written to.

@@ -34,6 +34,8 @@ pub(crate) struct Due {
     pub(crate) entry: Option<Entry>,
     /// What it was sent with on an earlier connection, and is to be sent with again.
     pub(crate) sent_as: Option<PacketId>,
+    /// Members of its group that might not have it.
+    pub(crate) withheld: u8,
     /// Whose members it goes to if this receiver does not take it.
     pub(crate) group: Option<Arc<Group>>,
 }
@@ -41,13 +43,13 @@ pub(crate) struct Due {
 impl Due {
     /// A message that is in memory alone.
     pub(crate) fn new(message: Arc<Message>, qos: QoS, retain: bool) -> Self {
-        Self { message, retain, qos, entry: None, sent_as: None, group: None }
+        Self { message, retain, qos, entry: None, sent_as: None, withheld: 0, group: None }
     }
 
     /// A message for one member of a group. [AWS mqtt shared-subscriptions] Never a retained one.
     pub(crate) fn of_group(message: &Arc<Message>, group: &Arc<Group>, entry: Option<Entry>) -> Self {
-        let (message, group) = (Arc::clone(message), Some(Arc::clone(group)));
-        Self { qos: message.qos, message, retain: false, entry, sent_as: None, group }
+        let group = Some(Arc::clone(group));
+        Self { entry, group, ..Self::new(Arc::clone(message), message.qos, false) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::lifecycle_events::Event;
 use crate::message::Message;
-use crate::sessions::{HandedOut, Offer};
+use crate::sessions::{Concerned, HandedOut, Offer};
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use bytes::Bytes;
@@ -187,7 +187,7 @@ pub(crate) struct Effects {
 }
 
 /// What became of a message's effects.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
     /// Where they are in the journal; [`Position::NONE`] when there was nothing.
     pub(crate) position: Position,
@@ -222,14 +222,23 @@ impl Effects {
     /// # Errors
     /// The journal's; nothing is kept then, and it may be tried again.
     pub(crate) fn append(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
-        if self.offers.is_empty() {
-            return self.append_changes(shared);
+        let mut kept = None;
+        // Mostly one record. Behind an error in between, what is left is tried again.
+        while !self.offers.is_empty() {
+            let next = self.append_offers(shared)?;
+            let is_refused = next.is_refused || kept.is_some_and(|kept: Kept| kept.is_refused);
+            kept = Some(Kept { is_refused, ..next });
         }
+        kept.map_or_else(|| self.append_changes(shared), Ok)
+    }
+
+    /// Appends the changes together with as many offers as one record takes.
+    fn append_offers(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
         let (before, now) = (self.transaction.mark(), Instant::now());
         let written = shared.sessions.write_offers(&self.offers, &mut self.transaction, now, now_ms());
         match self.append_changes(shared) {
             Ok(kept) => {
-                self.offers.clear();
+                written.take_from(&mut self.offers);
                 let mut handed_out = HandedOut::default();
                 shared.sessions.hand_out(written, now, &mut handed_out);
                 shared.tell(handed_out);
@@ -367,6 +376,7 @@ fn publish_to_all(
     let attached = &Attached::of(&publish.properties, &shared.limits);
     let rules = shared.rules.snapshot();
     let mut messages = Vec::new();
+    let mut unkept = Vec::new();
     let mut effects = ripple(
         &Incoming { topic, payload, qos, retain, attached, source, depth: 0 },
         |incoming, consequences, offers| match topics::of_publish(&incoming.topic) {
@@ -375,7 +385,10 @@ fn publish_to_all(
                 incoming.run_rules(rules.matching(&incoming.topic), consequences);
                 let Incoming { topic, payload, qos, retain, attached, .. } = *incoming;
                 let message = Message::new(topic, payload, qos, retain, attached.clone());
-                offers.extend(shared.offer(&topic, qos, None, || Arc::clone(&message)));
+                let mut concerned = Concerned::default();
+                shared.sessions.find(&topic, qos, None, || Arc::clone(&message), &mut concerned);
+                offers.extend(concerned.kept);
+                unkept.extend(concerned.unkept);
                 messages.push(message);
             }
         },
@@ -383,6 +396,9 @@ fn publish_to_all(
     // First what may be refused: then nobody has got anything yet.
     let Kept { position, .. } = effects.append(shared)?;
     shared.post_to_all(&messages);
+    let mut handed_out = HandedOut::default();
+    shared.sessions.give_unkept(unkept, Instant::now(), &mut handed_out);
+    shared.tell(handed_out);
     Ok(Published(shared.store.when_committed(position)))
 }
 

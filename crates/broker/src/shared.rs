@@ -6,7 +6,7 @@ use crate::mailbox::{Mail, Mailbox};
 use crate::message::Message;
 use crate::publication::now_ms;
 use crate::reception::Reception;
-use crate::sessions::{Absent, HandedOut, Loaded, Offer, Sessions};
+use crate::sessions::{Absent, Concerned, HandedOut, Loaded, Offer, SETTLED_BYTES_MAX, Sessions};
 use crate::visitor::WebDoor;
 use crate::{BrokerConfig, Parts};
 use iot_policy::{NamedPolicy, PolicyDocument, PolicySet};
@@ -18,6 +18,7 @@ use services::Retained;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 use store::{Store, Transaction};
 
 const ALLOW_ALL: &str =
@@ -122,28 +123,33 @@ impl Shared {
         &self.peers[place_of(&self.hasher, client_id, self.peers.len())]
     }
 
-    /// Gives a message to groups, and lists the sessions that it must be kept for.
+    /// Gives a message to the groups that keep nothing, and lists whom it must be kept for.
     pub(crate) fn offer(
         &self,
         topic: &str,
         qos: QoS,
         from: Option<&str>,
+        now: Instant,
         message: impl FnOnce() -> Arc<Message>,
-    ) -> Option<Offer> {
-        let mut handed_out = HandedOut::default();
-        let offer = self.sessions.offer(topic, qos, from, message, &mut handed_out);
-        self.tell(handed_out);
-        offer
+    ) -> Vec<Offer> {
+        let mut concerned = Concerned::default();
+        self.sessions.find(topic, qos, from, message, &mut concerned);
+        if !concerned.unkept.is_empty() {
+            let mut handed_out = HandedOut::default();
+            self.sessions.give_unkept(concerned.unkept, now, &mut handed_out);
+            self.tell(handed_out);
+        }
+        concerned.kept
     }
 
     /// Tells loops that there is something for their clients, and the log what a limit kept from being queued.
     pub(crate) fn tell(&self, handed_out: HandedOut) {
-        let HandedOut { mut woken, refused, expired } = handed_out;
+        let HandedOut { mut woken, refused, unwanted } = handed_out;
         woken.sort_unstable_by_key(|inbox| inbox.place);
         for inboxes in woken.chunk_by(|one, other| one.place == other.place) {
             self.peers[inboxes[0].place].mailbox.post(Mail::Waiting(inboxes.to_vec()));
         }
-        if refused.is_empty() && expired.is_empty() {
+        if refused.is_empty() && unwanted.is_empty() {
             return;
         }
         if let Some(first) = refused.first() {
@@ -158,10 +164,20 @@ impl Shared {
             }
         }
         let mut transaction = Transaction::new();
-        refused.into_iter().chain(expired).for_each(|due| due.settle(&mut transaction));
-        // Else they are found again after a start, and then come to the client all the same.
-        if let Err(error) = self.store.append_from(&mut transaction) {
+        for due in refused.into_iter().chain(unwanted) {
+            due.settle(&mut transaction);
+            if transaction.bytes_len() > SETTLED_BYTES_MAX {
+                self.forget(&mut transaction);
+            }
+        }
+        self.forget(&mut transaction);
+    }
+
+    /// Has the store forget messages. Else they are found again after a start, and come to the client all the same.
+    fn forget(&self, transaction: &mut Transaction) {
+        if let Err(error) = self.store.append_from(transaction) {
             tracing::warn!(%error, "messages that are not delivered could not be removed from the store");
+            *transaction = Transaction::new();
         }
     }
 

@@ -95,6 +95,14 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// All keys with their values, to change them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+        self.entries.iter_mut().enumerate().filter_map(|(index, entry)| {
+            let index = u32::try_from(index).ok()?;
+            Some((Key { index, generation: entry.generation }, entry.value.as_mut()?))
+        })
+    }
+
     /// All keys with their values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| {

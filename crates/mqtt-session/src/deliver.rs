@@ -211,6 +211,7 @@ impl<F> Deliveries<F> {
         let has_it =
             |inflight: &Inflight<F>| inflight.packet_id == packet_id && inflight.stage == Stage::Acknowledge;
         let at = self.inflight.iter().position(has_it)?;
+        self.unsent.retain(|unsent| *unsent != packet_id);
         self.inflight.remove(at).map(|inflight| inflight.frame)
     }
 
@@ -222,7 +223,9 @@ impl<F> Deliveries<F> {
             }
             Some(inflight) if inflight.stage == Stage::Receive => {
                 inflight.stage = Stage::Complete;
-                Received::Taken(inflight.frame.take())
+                let frame = inflight.frame.take();
+                self.unsent.retain(|unsent| *unsent != packet_id);
+                Received::Taken(frame)
             }
             Some(inflight) if inflight.stage == Stage::Complete => Received::Again,
             _ => Received::Unknown,
@@ -241,6 +244,7 @@ impl<F> Deliveries<F> {
     /// Frees the identifier's place, whatever it waits for.
     pub(crate) fn withdraw(&mut self, packet_id: PacketId) -> Option<F> {
         let at = self.inflight.iter().position(|inflight| inflight.packet_id == packet_id)?;
+        self.unsent.retain(|unsent| *unsent != packet_id);
         self.inflight.remove(at)?.frame
     }
 
@@ -419,6 +423,23 @@ mod tests {
         deliveries.remember(id(2), "b");
         assert_eq!(deliveries.received(id(2), true), Received::Refused(Some("b")));
         assert_eq!(deliveries.inflight_len(), 0);
+    }
+
+    /// [MQTT5 3.3.4-9] An answer that comes before the message was sent again must not widen the window.
+    #[test]
+    fn an_early_answer_frees_one_place_only() {
+        let (window, limits) = (1, limits(9));
+        let mut deliveries = Deliveries::new();
+        for (number, qos) in [(7, QoS::AtLeastOnce), (8, QoS::ExactlyOnce), (9, QoS::AtLeastOnce)] {
+            deliveries.restore(id(number), qos, "again");
+        }
+        assert_eq!(deliveries.acknowledged(id(7)), Some(Some("again")));
+        assert_eq!(deliveries.received(id(8), false), Received::Taken(Some("again")));
+        assert_eq!(deliveries.next(window), None, "its PUBCOMP is missing");
+        assert!(deliveries.completed(id(8)));
+        assert!(deliveries.next(window).is_some());
+        assert_eq!(deliveries.deliver(QoS::AtLeastOnce, "c", 1, window, &limits), Delivery::Queued);
+        assert_eq!(deliveries.next(window), None);
     }
 
     /// [MQTT311 4.4.0-1] With its identifier, by which the receiver knows that it has it already.

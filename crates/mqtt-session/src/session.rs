@@ -16,7 +16,7 @@ use mqtt_wire::{
     Ack, Connect, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscriptionOptions,
     TopicFilter, Unsubscribe,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,7 +37,8 @@ pub struct Session<F> {
     aliases: TopicAliases,
     acknowledgements: Acknowledgements,
     /// The client's messages with QoS 2 whose PUBREL is missing: they are not taken twice [MQTT311 4.3.3-2].
-    unreleased: BTreeSet<PacketId>,
+    /// With the journal position that they are kept at.
+    unreleased: BTreeMap<PacketId, u64>,
     deliveries: Deliveries<F>,
     subscriptions: Subscriptions,
 }
@@ -113,7 +114,7 @@ impl<F> Session<F> {
             peer: Peer::of(connect),
             aliases: TopicAliases::default(),
             acknowledgements: Acknowledgements::default(),
-            unreleased: BTreeSet::new(),
+            unreleased: BTreeMap::new(),
             deliveries: Deliveries::new(),
             subscriptions: Subscriptions::default(),
         };
@@ -157,7 +158,7 @@ impl<F> Session<F> {
             }
             Packet::PubRec(ack) => Ok(self.receive_pubrec(ack)),
             Packet::PubRel(Ack { packet_id, .. }) => {
-                Ok(Event::Released { packet_id, is_known: self.unreleased.remove(&packet_id) })
+                Ok(Event::Released { packet_id, is_known: self.unreleased.remove(&packet_id).is_some() })
             }
             Packet::PubComp(Ack { packet_id, .. }) if self.deliveries.completed(packet_id) => {
                 Ok(Event::Completed(packet_id))
@@ -177,7 +178,7 @@ impl<F> Session<F> {
     /// `reason` is what a client of MQTT 5 is told; one of MQTT 3.1.1 must be told success, or nothing.
     pub fn expect_ack(&mut self, packet_id: PacketId, qos: QoS, reason: ReasonCode, after: Option<u64>) {
         if qos == QoS::ExactlyOnce && !reason.is_failure() {
-            self.unreleased.insert(packet_id);
+            self.unreleased.entry(packet_id).or_insert(after.unwrap_or(0));
         }
         self.acknowledgements.push(packet_id, qos, reason, after.unwrap_or(0));
     }
@@ -259,10 +260,20 @@ impl<F> Session<F> {
 
     /// Takes over the exchanges for QoS 2 that were not finished.
     pub fn resume_exchanges(&mut self, exchanges: &Exchanges) {
-        self.unreleased.extend(&exchanges.inbound);
+        self.unreleased.extend(exchanges.inbound.iter().map(|(id, after)| (*id, *after)));
         for &packet_id in &exchanges.outbound {
             self.deliveries.restore_unreleased(packet_id);
         }
+    }
+
+    /// The journal has lost these positions: what was kept there was not taken over, and the client sends it again.
+    pub fn forget_exchanges(&mut self, is_lost: impl Fn(u64) -> bool) {
+        self.unreleased.retain(|_, after| !is_lost(*after));
+    }
+
+    /// A message with QoS 2 will be kept, though the connection ends before: it is not to be taken over again.
+    pub fn expect_release(&mut self, packet_id: PacketId) {
+        self.unreleased.insert(packet_id, 0);
     }
 
     /// Takes over a message that an earlier connection has sent with this identifier, and that is to be sent with it
@@ -412,7 +423,7 @@ impl<F> Session<F> {
             && let Some(packet_id) = publish.packet_id
         {
             // [MQTT311 4.3.3-2] It was taken over already; its PUBREC may have been lost.
-            if self.unreleased.contains(&packet_id) {
+            if self.unreleased.contains_key(&packet_id) {
                 self.expect_ack(packet_id, QoS::ExactlyOnce, ReasonCode::Success, None);
                 return Ok(Event::Repeated);
             }
@@ -470,8 +481,9 @@ pub struct Ended<F> {
 /// Exchanges for QoS 2 that are between their steps when a connection ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchanges {
-    /// Messages of the client that were taken over; its PUBREL is missing.
-    pub inbound: BTreeSet<PacketId>,
+    /// Messages of the client that were taken over, and the journal positions that they are kept at; its PUBREL is
+    /// missing. What the journal loses must be taken out: the client sends it again, and must be believed.
+    pub inbound: BTreeMap<PacketId, u64>,
     /// Messages that the client has taken over; its PUBCOMP is missing.
     pub outbound: Vec<PacketId>,
 }

@@ -32,19 +32,6 @@ impl Will {
         }
     }
 
-    /// As the store kept it; `None`: the topic is none.
-    pub fn from_stored(
-        topic: &str,
-        payload: &[u8],
-        qos: QoS,
-        retain: bool,
-        attached: Attached,
-        delay_s: u32,
-    ) -> Option<Self> {
-        TopicName::parse(topic).ok()?;
-        Some(Self { topic: topic.into(), payload: payload.into(), qos, retain, attached, delay_s })
-    }
-
     /// Where it goes.
     pub fn topic(&self) -> TopicName<'_> {
         TopicName::parse(&self.topic).expect("made from a topic name and never changed")

@@ -196,20 +196,30 @@ impl Retained {
         Page { items, next }
     }
 
-    /// Messages of all topics that begin with `prefix` and that `wanted` says yes to, in the order of their topics.
+    /// Some messages of topics that begin with `prefix` and that `wanted` says yes to, in the order of their topics.
+    ///
+    /// Looks at `topics_max` topics behind `after` at most, so that no call takes long; [`Page::next`] is where to go on.
     pub fn matching(
         &self,
         prefix: &str,
+        after: Option<&str>,
+        topics_max: usize,
         now_ms: i64,
         wanted: impl Fn(&str) -> bool,
-    ) -> Vec<Arc<RetainedMessage>> {
+    ) -> Page<Arc<RetainedMessage>> {
         self.mend();
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let from = state.range(Bound::Included(prefix));
-        from.take_while(|message| message.topic.starts_with(prefix))
-            .filter(|message| !message.is_expired(now_ms) && wanted(&message.topic))
-            .cloned()
-            .collect()
+        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let mut below = state.range(start).take_while(|message| message.topic.starts_with(prefix));
+        let (mut items, mut last) = (Vec::new(), None);
+        for message in below.by_ref().take(topics_max) {
+            last = Some(&message.topic);
+            if !message.is_expired(now_ms) && wanted(&message.topic) {
+                items.push(Arc::clone(message));
+            }
+        }
+        let more = below.next().is_some();
+        Page { items, next: last.filter(|_| more).map(ToString::to_string) }
     }
 
     /// How many the journal has.

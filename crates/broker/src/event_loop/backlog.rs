@@ -59,20 +59,24 @@ impl EventLoop {
     /// Gives the journal what a message leaves behind that nobody waits for.
     pub(super) fn keep_unowned(&mut self, mut unowned: Unowned) {
         match self.append(&mut unowned.effects) {
-            Ok(_) => {}
-            Err(AppendError::Backlog { .. }) => self.let_wait(unowned),
+            Ok(kept) => self.last_kept = self.last_kept.max(kept.position),
+            Err(AppendError::Backlog { .. }) => drop(self.let_wait(unowned)),
             Err(error) => unowned.log_lost(&error),
         }
     }
 
     /// Takes over what a client that is gone has waited for.
-    pub(super) fn let_wait(&mut self, unowned: Unowned) {
+    ///
+    /// `false`: it is lost.
+    pub(super) fn let_wait(&mut self, unowned: Unowned) -> bool {
         let bytes = unowned.effects.bytes_len();
         if self.backlog.unowned_bytes + bytes > UNOWNED_BYTES_MAX {
-            return unowned.log_lost(&"the journal is behind, and too much waits for it already");
+            unowned.log_lost(&"the journal is behind, and too much waits for it already");
+            return false;
         }
         self.backlog.unowned_bytes += bytes;
         self.backlog.queue.push_back(Waiting::Unowned { unowned, bytes });
+        true
     }
 
     /// Offers it to the journal, unless others wait already: then it waits behind them.

@@ -52,16 +52,25 @@ impl EventLoop {
                 }
                 self.end(key, Farewell::by_api());
                 self.close_marked();
-                reply.give(());
+                self.confirm_end(reply);
             }
             (Question::Disconnect { prevent_will, end_session: true, reply }, None) => {
                 if self.discard_absent(client_id, prevent_will) {
-                    reply.give(());
+                    self.confirm_end(reply);
                 }
             }
             (Question::Send { message, reply }, Some(key)) => self.send_direct(key, &message, reply),
             // Nobody of that name is here: dropping the reply says so.
             (_, None) => {}
+        }
+    }
+
+    /// Answers when the end of a session is on disk.
+    fn confirm_end(&mut self, reply: Reply<()>) {
+        if self.last_kept > self.committed {
+            self.ended.push_back((self.last_kept, reply));
+        } else {
+            reply.give(());
         }
     }
 

@@ -3,16 +3,21 @@
 use super::EventLoop;
 use super::frames::{Header, View, with_packet};
 use super::lifecycle::Farewell;
-use crate::connection::Reply;
+use crate::connection::{Connection, Reply};
 use crate::message::{Due, Message};
-use crate::publication::{Effects, Incoming, now_ms};
+use crate::publication::{Effects, Incoming};
 use crate::router::Found;
+use crate::sessions::HandedOut;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
-use mqtt_wire::{PacketId, QoS, SubscriptionOptions, TopicFilter, TopicName};
+use mqtt_wire::{PacketId, QoS, SubscriptionOptions};
 use rules::Rule;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Messages that one client is handed before others have their turn: more than any window, so only those count that turn
+/// out to have expired, or not to be for it.
+const FED_AT_ONCE: usize = 2_000;
 
 /// A session that gets the message of the moment, and how.
 #[derive(Debug, Clone, Copy)]
@@ -85,11 +90,11 @@ impl EventLoop {
     }
 
     /// Whether the client's session is kept: then what comes with QoS 1 goes by way of the store, see `sessions`.
-    fn is_kept(&self, key: Key) -> bool {
+    pub(super) fn is_kept(&self, key: Key) -> bool {
         self.connections.get(key).is_some_and(|connection| connection.is_kept)
     }
 
-    fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
+    pub(super) fn deliver_at_most_once(&mut self, key: Key, view: &View<'_>, retain: bool) {
         if !self.may_receive(key, &view.topic) {
             return;
         }
@@ -109,7 +114,7 @@ impl EventLoop {
     }
 
     /// With QoS 1 or 2.
-    fn deliver_acknowledged(
+    pub(super) fn deliver_acknowledged(
         &mut self,
         key: Key,
         view: &View<'_>,
@@ -148,39 +153,6 @@ impl EventLoop {
         }
     }
 
-    /// Replays what is retained for a filter that has just been subscribed.
-    ///
-    /// [AWS mqtt retain] Only the message of exactly that topic; by the standard those of all topics that match.
-    pub(super) fn replay_retained(&mut self, key: Key, filter: TopicFilter<'_>, granted: QoS) {
-        let now_ms = now_ms();
-        let limits = &self.shared.limits;
-        let retained = if !filter.has_wildcard() {
-            Vec::from_iter(self.shared.retained.get(&filter, now_ms))
-        } else if limits.retained_on_wildcards {
-            let literal =
-                filter.find(['+', '#']).map_or(filter.as_str(), |wildcard| &filter.as_str()[..wildcard]);
-            // `a/#` matches `a` too, where the standard's rules hold.
-            let prefix = literal.strip_suffix('/').unwrap_or(literal);
-            let matches = |topic: &str| {
-                TopicName::parse(topic).is_ok_and(|topic| filter.matches(topic, limits.match_rules))
-            };
-            self.shared.retained.matching(prefix, now_ms, matches)
-        } else {
-            return;
-        };
-        for message in retained.iter().filter_map(|kept| Message::of_retained(kept, granted, now_ms)) {
-            let view = View::of(&message);
-            if message.qos == QoS::AtMostOnce {
-                self.deliver_at_most_once(key, &view, true);
-            } else if self.is_kept(key) {
-                self.keep_for(key, message);
-            } else {
-                self.deliver_acknowledged(key, &view, &message, message.qos, true);
-            }
-            self.frames.clear();
-        }
-    }
-
     /// Does not wait for the turn's end with an outbox that is full, if its socket is not known to be: one turn can
     /// bring more for a client than its outbox holds.
     fn make_room(&mut self, key: Key) {
@@ -196,8 +168,17 @@ impl EventLoop {
 
     /// Sends what waited in the session and in the inbox, as far as the window and the socket have room.
     pub(super) fn feed(&mut self, key: Key) {
-        while let Some(outgoing) = self.next_outgoing(key) {
+        for _ in 0..FED_AT_ONCE {
+            let Some(outgoing) = self.next_outgoing(key) else { return self.feed_replays(key) };
             self.send_due(key, outgoing);
+        }
+        // Not one has to wait for the client when they have expired: others have their turn first.
+        self.mark_ready(key, false);
+    }
+
+    fn feed_replays(&mut self, key: Key) {
+        if self.connections.get(key).is_some_and(Connection::may_replay) {
+            self.mark_ready(key, false);
         }
     }
 
@@ -211,7 +192,11 @@ impl EventLoop {
         if waited.is_some() || !connection.session.is_open() {
             return waited;
         }
-        let due = connection.inbox.as_ref()?.take(&self.shared.sessions)?;
+        let inbox = connection.inbox.as_ref()?;
+        let sessions = &self.shared.sessions;
+        // What waits for any member of its groups is for who has room.
+        let of_groups = || connection.groups.iter().find_map(|group| group.take(inbox, sessions));
+        let due = inbox.take(sessions).or_else(of_groups)?;
         let (qos, bytes) = (due.qos, due.message.bytes_len());
         match connection.session.deliver(qos, due, bytes) {
             Delivery::Send(outgoing) => Some(outgoing),
@@ -224,8 +209,20 @@ impl EventLoop {
         // [MQTT5 3.3.2-5] What came too late is no longer sent. The client's policies may have changed, too. What was sent
         // before has to be sent again, else its identifier is never free.
         let is_wanted = is_again || !due.message.is_expired(self.now);
-        let is_wanted = is_wanted && self.may_receive_due(key, &due);
+        let is_permitted = is_wanted && self.may_receive_due(key, &due);
         let Some(connection) = self.connections.get_mut(key) else { return };
+        if is_wanted
+            && !is_permitted
+            && let (Some(_), Some(inbox)) = (&due.group, &connection.inbox)
+        {
+            let (inbox, mut handed_out) = (Arc::clone(inbox), HandedOut::default());
+            if let Some(packet_id) = packet_id {
+                connection.session.withdraw(packet_id);
+            }
+            self.shared.sessions.give_to_another(due, &inbox, self.now, &mut handed_out);
+            return self.shared.tell(handed_out);
+        }
+        let is_wanted = is_permitted;
         if is_wanted
             && connection.is_kept
             && let Some(packet_id) = packet_id
@@ -253,9 +250,9 @@ impl EventLoop {
             }
             Some(packet_id) if !sent => {
                 connection.session.withdraw(packet_id);
-                due.settle(&mut self.settled);
+                self.settle(due);
             }
-            _ => due.settle(&mut self.settled),
+            _ => self.settle(due),
         }
         if sent {
             self.sent(key);

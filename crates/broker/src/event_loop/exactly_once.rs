@@ -15,7 +15,8 @@ impl EventLoop {
     pub(super) fn complete(&mut self, key: Key, packet_id: PacketId, is_known: bool) {
         let Some(connection) = self.connections.get(key) else { return };
         let mut effects = Effects::default();
-        if let Some(inbox) = connection.inbox.as_ref().filter(|_| connection.is_kept && is_known) {
+        // Also when it is not known: an earlier answer may have been lost on a full disk.
+        if let Some(inbox) = connection.inbox.as_ref().filter(|_| connection.is_kept) {
             sessions::forget_taken(&mut effects.transaction, inbox, packet_id);
         }
         let ack = ack(connection.session.peer().version, packet_id, is_known);

@@ -13,7 +13,7 @@ use crate::transport::Read;
 use mqtt_session::{Event, Subscribed, check_filter};
 use mqtt_wire::{
     FilterRequest, Packet, Properties, ProtocolVersion, QoS, ReasonCode, ReasonCodes, RetainHandling, SubAck,
-    Subscribe, TopicFilter, UnsubAck, Unsubscribe,
+    Subscribe, UnsubAck, Unsubscribe,
 };
 use store::Transaction;
 
@@ -58,6 +58,10 @@ impl EventLoop {
     }
 
     fn read(&mut self, key: Key, buffer: &mut [u8]) {
+        if self.connections.get(key).is_some_and(|connection| connection.inbox.is_some()) {
+            self.feed(key);
+        }
+        self.replay_more(key);
         // What waited behind a stall comes first.
         self.take_bytes(key, &[]);
         for _ in 0..READS_PER_TURN_MAX {
@@ -141,7 +145,7 @@ impl EventLoop {
             Ok(Event::Unsubscribe(unsubscribe)) => self.receive_unsubscribe(key, &unsubscribe),
             Ok(Event::Delivered { packet_id, frame }) => {
                 if let Some(due) = frame {
-                    due.settle(&mut self.settled);
+                    self.settle(due);
                 }
                 self.confirm(key, packet_id);
                 self.feed(key);
@@ -231,15 +235,6 @@ impl EventLoop {
         self.keep(key, effects, Reply::Packet { bytes, replays });
     }
 
-    /// Sends what is retained for filters that have just been subscribed.
-    pub(super) fn replay(&mut self, key: Key, replays: &[(Box<str>, QoS)]) {
-        for (filter, granted) in replays {
-            if let Ok(filter) = TopicFilter::parse(filter) {
-                self.replay_retained(key, filter, *granted);
-            }
-        }
-    }
-
     fn may_subscribe(&mut self, key: Key, request: &FilterRequest<'_>) -> Result<(), NotPermitted> {
         let filter = request.filter.as_str();
         let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
@@ -277,6 +272,12 @@ impl EventLoop {
             let reason = format_args!("it has more than {FILTER_LEVELS_MAX} levels");
             return refused(&reason, ReasonCode::TopicFilterInvalid);
         }
+        if connection.is_kept && !self.shared.sessions.takes_filter(filter) {
+            return refused(
+                &"it is too long to be kept, or too much is kept already",
+                ReasonCode::QuotaExceeded,
+            );
+        }
         match connection.session.subscribe(request.filter, request.options) {
             Ok(subscribed) => {
                 self.begin_subscription(key, request.filter, subscribed.granted, transaction);
@@ -290,9 +291,12 @@ impl EventLoop {
         let mut effects = Effects::default();
         for filter in unsubscribe.filters.iter() {
             let Some(connection) = self.connections.get_mut(key) else { return };
-            if !connection.session.unsubscribe(filter) {
+            let was_subscribed = connection.session.unsubscribe(filter);
+            if !was_subscribed && !connection.is_kept {
                 continue;
             }
+            connection.groups.retain(|group| *group.filter != *filter.as_str());
+            connection.replays.retain(|replay| !replay.is_of(&filter));
             self.router.unsubscribe(&filter, key);
             let is_kept = connection.is_kept;
             if let Some(inbox) = connection.inbox.clone() {

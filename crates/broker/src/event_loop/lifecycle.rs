@@ -10,6 +10,7 @@ use crate::lifecycle_events::{self, Event};
 use crate::outbox::Pool;
 use crate::publication::{self, Incoming, Source, now_ms};
 use crate::refusal_log::log_refusal;
+use crate::sessions;
 use crate::slots::Key;
 use crate::transport::Transport;
 use mio::Interest;
@@ -188,6 +189,16 @@ impl EventLoop {
             self.me().counters.connects_refused.increment();
             return refuse_late(transport, session.peer(), ReasonCode::NotAuthorized);
         }
+        if accepted.is_persistent()
+            && let Some(reason) = self.cannot_keep(&client.who.client_id)
+        {
+            let who = &client.who;
+            let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
+            let (at, reason) = (Stage::Connect, reason.to_owned());
+            log_refusal(who.peer, &Refusal { client_id, certificate_id, reason, at, unauthorized: None });
+            self.me().counters.connects_refused.increment();
+            return refuse_late(transport, session.peer(), ReasonCode::QuotaExceeded);
+        }
         if let Some(&earlier) = self.clients.get(&client.who.client_id) {
             // [MQTT311 3.1.4-2] The new connection wins; the old one is gone, its will published, before this is one.
             let detail = format!("another connection came with this client id, from {}", client.who.peer);
@@ -195,15 +206,6 @@ impl EventLoop {
             self.close_marked();
         }
         let who = Arc::clone(&client.who);
-        if accepted.is_persistent() && self.shared.sessions.is_full() && !self.away.contains(&who.client_id) {
-            let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
-            let reason = "as many sessions are kept as may be; connect without a persistent one".to_owned();
-            let refusal =
-                Refusal { client_id, certificate_id, reason, at: Stage::Connect, unauthorized: None };
-            log_refusal(who.peer, &refusal);
-            self.me().counters.connects_refused.increment();
-            return refuse_late(transport, session.peer(), ReasonCode::QuotaExceeded);
-        }
         let timeout = session.poll_timeout();
         let presence = self.presences.connect(&who.client_id, self.now, now_ms());
         let connected = presence.connected(&who);
@@ -216,6 +218,7 @@ impl EventLoop {
         let socket = connection.transport.socket();
         if let Err(error) = self.poll.registry().register(socket, key.token(), Interest::READABLE) {
             tracing::error!(%error, "cannot watch a connection");
+            self.keep(key, effects, Reply::Nothing);
             return self.end(key, Farewell::our_mistake());
         }
         if let Some(at) = timeout {
@@ -223,6 +226,18 @@ impl EventLoop {
         }
         self.route_to_resumed(key);
         self.keep(key, effects, Reply::ConnAck(Box::new(Opening { accepted, session_present, connected })));
+    }
+
+    /// Why a client cannot have a session that is kept, if so.
+    fn cannot_keep(&self, client_id: &str) -> Option<&'static str> {
+        if client_id.len() > sessions::KEY_BYTES_MAX {
+            return Some("the client identifier is too long for a persistent session");
+        }
+        let key = self.clients.get(client_id);
+        let has_one = self.away.contains(client_id)
+            || key.and_then(|key| self.connections.get(*key)).is_some_and(|connection| connection.is_kept);
+        let is_full = self.shared.sessions.is_full() && !has_one;
+        is_full.then_some("as many sessions are kept as may be; connect without a persistent one")
     }
 
     /// What the client's session needs is on disk: it gets its CONNACK, and what waited for it.
@@ -314,7 +329,12 @@ impl EventLoop {
         // What its publish leaves behind has been promised to nobody, but its message was delivered.
         if let Some(stalled) = connection.stalled.take() {
             let (effects, name) = (stalled.effects, Arc::clone(&who.client_id));
-            self.let_wait(Unowned { effects, of: "a publish", name });
+            let is_kept = self.let_wait(Unowned { effects, of: "a publish", name });
+            if let Reply::Ack(packet_id, QoS::ExactlyOnce) = stalled.reply
+                && is_kept
+            {
+                connection.session.expect_release(packet_id);
+            }
         }
         self.presences.disconnect(&who.client_id, *reason, self.now, now_ms());
         let disconnected = connection.presence.disconnected(&who, *reason, now_ms());

@@ -7,6 +7,7 @@
 //! - `input`: bytes to packets to what they ask for.
 //! - `publish`: one PUBLISH, from permission to PUBACK. `exactly_once`: what follows with QoS 2.
 //! - `backlog`: what the journal has no room for yet.
+//! - `replay`: retained messages to who subscribes.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
 //! - `sessions`: what outlives a connection.
 //! - `lifecycle`: clients come and go; `control`: what the API asks about them.
@@ -19,11 +20,13 @@ mod frames;
 mod input;
 mod lifecycle;
 mod publish;
+mod replay;
 mod sessions;
 
 use crate::broker::WAKER;
 use crate::completion::Ticket;
 use crate::connection::Connection;
+use crate::control::Reply;
 use crate::lifecycle_events::Presences;
 use crate::mailbox::Mail;
 use crate::message::Message;
@@ -40,6 +43,7 @@ use delivery::Receiver;
 use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
+pub(crate) use replay::Replay;
 use sessions::Away;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -78,6 +82,10 @@ pub(crate) struct EventLoop {
     owed: VecDeque<(Position, Key)>,
     /// Sessions whose clients are not connected.
     away: Away,
+    /// Who waits until the end of a session is on disk.
+    ended: VecDeque<(Position, Reply<()>)>,
+    /// The position of what was kept last.
+    last_kept: Position,
     /// What clients have acknowledged in this turn, to be forgotten by the store.
     settled: Transaction,
     /// Everything up to here is durable, as far as this loop was told.
@@ -117,6 +125,8 @@ impl EventLoop {
             closing: VecDeque::new(),
             owed: VecDeque::new(),
             away: Away::new(absent),
+            ended: VecDeque::new(),
+            last_kept: Position::NONE,
             settled: Transaction::new(),
             committed: shared.store.committed(),
             outgoing: Vec::new(),
@@ -248,6 +258,9 @@ impl EventLoop {
     /// PUBACKs whose messages have become durable leave, in the order in which the messages came.
     fn acknowledge(&mut self, committed: Position) {
         self.committed = committed;
+        while let Some((_, reply)) = self.ended.pop_front_if(|(position, _)| *position <= committed) {
+            reply.give(());
+        }
         while let Some(&(position, key)) = self.owed.front()
             && position <= committed
         {
@@ -265,12 +278,15 @@ impl EventLoop {
             self.owed.pop_front();
             self.end(key, Farewell::server_error(&lost.error));
         }
+        self.close_marked();
+        self.forget_lost_exchanges(lost);
     }
 
     fn fire_timers(&mut self) {
         while let Some(key) = self.timers.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            if connection.stalled.is_some() || connection.is_opening {
+            // The journal's silence is not the client's.
+            if connection.stalled.is_some() || connection.is_opening || !connection.held.is_empty() {
                 connection.session.excuse_silence(self.now);
             }
             if let Some(violation) = connection.session.handle_timeout(self.now) {

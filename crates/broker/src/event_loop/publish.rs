@@ -74,7 +74,8 @@ impl EventLoop {
         self.deliver_to_receivers(incoming);
         self.forward(incoming);
         let message = || View::of_incoming(incoming, self.now).to_message();
-        offers.extend(self.shared.offer(&incoming.topic, incoming.qos, incoming.source.client_id, message));
+        let Incoming { topic, qos, source, .. } = *incoming;
+        offers.extend(self.shared.offer(&topic, qos, source.client_id, self.now, message));
     }
 
     /// Gives the journal what a publish leaves behind, and owes the client its PUBACK for when that is durable.
@@ -125,7 +126,8 @@ impl EventLoop {
                 Reply::Packet { bytes, replays } => {
                     connection.outbox.push_frame(&bytes, false, None, &mut self.pool);
                     self.mark_dirty(key);
-                    self.replay(key, &replays);
+                    self.replay(key, replays);
+                    self.feed(key);
                 }
                 Reply::ConnAck(opening) => self.open_session(key, *opening),
                 Reply::Send(packet_id) => self.send_remembered(key, packet_id),

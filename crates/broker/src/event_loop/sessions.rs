@@ -3,20 +3,25 @@
 use super::EventLoop;
 use super::backlog::Unowned;
 use crate::authorize::Client;
-use crate::connection::Connection;
+use crate::connection::{Connection, Reply};
 use crate::message::{Due, Message};
 use crate::publication::{Effects, now_ms};
-use crate::sessions::{self, Absent, HandedOut, Inbox, Offer};
+use crate::sessions::{self, Absent, HandedOut, Inbox, Offer, SETTLED_BYTES_MAX};
 use crate::slots::Key;
 use mqtt_session::{Accepted, Ended, Exchanges, Undelivered, Will};
 use mqtt_wire::{SubscriptionOptions, TopicFilter};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use store::Transaction;
+use store::{Lost, Transaction};
 
-/// Messages that are removed from the store in one record when a session ends: about half a megabyte.
-const FORGOTTEN_AT_ONCE: usize = 10_000;
+/// Sessions of clients that did not come back which one turn of the loop ends: all of them may be due at once, after a
+/// restart above all.
+const ENDED_PER_TURN: usize = 100;
+
+/// Memory of one loop's wills that wait for their clients: 500 of AWS's largest, or 100,000 of the usual size. Above it a
+/// will is published at once.
+const DELAYED_WILL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The sessions of one loop whose clients are away.
 #[derive(Debug, Default)]
@@ -24,6 +29,7 @@ pub(super) struct Away {
     sessions: HashMap<Arc<str>, Session>,
     /// When something has to be done about which of them.
     due: BTreeSet<(Instant, Arc<str>)>,
+    will_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -77,6 +83,7 @@ impl Away {
         for at in session.times() {
             self.due.insert((at, Arc::clone(client_id)));
         }
+        self.will_bytes += session.will_bytes();
         self.sessions.insert(Arc::clone(client_id), session);
     }
 
@@ -85,6 +92,7 @@ impl Away {
         for at in session.times() {
             self.due.remove(&(at, Arc::clone(&client_id)));
         }
+        self.will_bytes -= session.will_bytes();
         Some(session)
     }
 
@@ -103,11 +111,23 @@ impl Away {
                 wills.push(will);
             }
         }
+        self.will_bytes = 0;
         wills
     }
 }
 
+impl DelayedWill {
+    fn bytes_len(&self) -> usize {
+        // The fixed part stands for the client's names and the allocations.
+        512 + self.will.payload.len() + self.will.topic().as_str().len() + self.will.attached.bytes_len()
+    }
+}
+
 impl Session {
+    fn will_bytes(&self) -> usize {
+        self.will.as_ref().map_or(0, DelayedWill::bytes_len)
+    }
+
     fn times(&self) -> impl Iterator<Item = Instant> {
         [Some(self.absent.ends_at), self.will.as_ref().map(|will| will.at)].into_iter().flatten()
     }
@@ -131,6 +151,15 @@ impl EventLoop {
                 self.forget(absent, &mut effects.transaction);
                 // [MQTT5 3.1.2-8] Its session has ended.
                 self.publish_delayed(will);
+                false
+            }
+            // There may be one in the store whose end was lost there [MQTT311 3.1.2-6]. One that has failed for good takes no
+            // news any more, and need not: the server is about to end.
+            None if accepted.clean_start
+                && self.shared.sessions.has_lost()
+                && self.shared.store.failure().is_none() =>
+            {
+                sessions::forget_session(&mut effects.transaction, &client_id);
                 false
             }
             // [MQTT5 3.1.3-9] It is back in time: no will.
@@ -163,16 +192,15 @@ impl EventLoop {
     /// The subscriptions of a session that its client may still have: its policies may have changed meanwhile, or the
     /// client comes with another certificate.
     fn still_permitted(
-        &self,
+        &mut self,
         connection: &mut Connection,
         inbox: &Arc<Inbox>,
         subscriptions: BTreeMap<Box<str>, SubscriptionOptions>,
         transaction: &mut Transaction,
     ) -> Vec<(Box<str>, SubscriptionOptions)> {
-        let (shared, now_s) = (&self.shared, self.now_s);
         let mut permitted = Vec::with_capacity(subscriptions.len());
         for (filter, options) in subscriptions {
-            match connection.client.may_subscribe(&shared.registry, &filter, now_s) {
+            match connection.client.may_subscribe(&self.shared.registry, &filter, self.now_s) {
                 Ok(()) => permitted.push((filter, options)),
                 Err(denied) => {
                     denied.log(&connection.client.who, 0);
@@ -204,20 +232,13 @@ impl EventLoop {
         let shared: Vec<_> = connection.session.subscriptions().map(|(filter, _)| filter).collect();
         let groups: Vec<_> =
             shared.into_iter().filter_map(|filter| self.shared.sessions.group(filter)).collect();
-        for group in groups {
+        for group in &groups {
             group.set_online(&inbox, true);
-            self.give_waiting(&group);
+        }
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.groups = groups;
         }
         self.feed(key);
-    }
-
-    /// What waited for a member of a group goes to those that are here.
-    fn give_waiting(&self, group: &Arc<sessions::Group>) {
-        let mut handed_out = HandedOut::default();
-        for due in group.take_waiting(&self.shared.sessions) {
-            handed_out.add(group.give(due, &self.shared.sessions));
-        }
-        self.shared.tell(handed_out);
     }
 
     /// Something waits in a client's inbox.
@@ -251,7 +272,11 @@ impl EventLoop {
                 sessions::keep_filter(transaction, inbox, &filter, options);
             }
             let group = sessions.join((&filter, shared.filter), inbox, options, is_kept, transaction);
-            return self.give_waiting(&group);
+            if !connection.groups.iter().any(|present| Arc::ptr_eq(present, &group)) {
+                connection.groups.push(group);
+            }
+            // What waits for a member comes behind the SUBACK.
+            return;
         }
         self.router.subscribe(&filter, key, options);
         if is_kept && let Some(inbox) = &connection.inbox {
@@ -262,7 +287,7 @@ impl EventLoop {
 
     /// Ends the part of a subscription that is not its connection's.
     pub(super) fn end_subscription(
-        &self,
+        &mut self,
         inbox: &Arc<Inbox>,
         filter: &str,
         is_kept: bool,
@@ -270,7 +295,8 @@ impl EventLoop {
     ) {
         match TopicFilter::parse(filter).map(|parsed| parsed.shared()) {
             Ok(Ok(Some(shared))) => {
-                self.shared.sessions.leave((filter, shared.filter), inbox, transaction);
+                let dropped = self.shared.sessions.leave((filter, shared.filter), inbox, transaction);
+                dropped.into_iter().for_each(|due| self.settle(due));
             }
             _ => self.shared.sessions.unsubscribe(filter, inbox),
         }
@@ -282,7 +308,7 @@ impl EventLoop {
     /// The connection has ended: its session waits for the client to come back, or ends as well. Then the will is
     /// published, if there is one.
     pub(super) fn leave_session(&mut self, connection: Connection, will: Option<Will>) {
-        let Connection { session, client, inbox, is_kept, .. } = connection;
+        let Connection { session, client, inbox, groups, is_kept, .. } = connection;
         let (expiry_s, version) = (session.session_expiry_s(), session.peer().version);
         let marks_redeliveries = session.limits().marks_redeliveries;
         let Ended { subscriptions, undelivered, exchanges } = session.end();
@@ -300,9 +326,7 @@ impl EventLoop {
         };
         inbox.set_online(false);
         let sessions = &self.shared.sessions;
-        for group in subscriptions.keys().filter_map(|filter| sessions.group(filter)) {
-            group.set_online(&inbox, false);
-        }
+        groups.iter().for_each(|group| group.set_online(&inbox, false));
         let waiting = std::iter::from_fn(|| inbox.take(sessions));
         let (of_groups, own): (Vec<_>, Vec<_>) =
             undelivered.chain(waiting).partition(|due: &Due| due.group.is_some());
@@ -316,7 +340,7 @@ impl EventLoop {
             if is_kept {
                 self.forget(absent, &mut transaction);
             } else {
-                self.forget_messages(&absent, &mut transaction);
+                self.forget_parts(&absent, false);
             }
             self.keep_quietly(transaction, "the end of a session", &client.who.client_id);
             if let Some(will) = will {
@@ -325,7 +349,7 @@ impl EventLoop {
         }
         let mut handed_out = HandedOut::default();
         for due in of_groups {
-            self.shared.sessions.give_back(due, &mut handed_out);
+            self.shared.sessions.give_back(due, self.now, &mut handed_out);
         }
         self.shared.tell(handed_out);
     }
@@ -339,7 +363,15 @@ impl EventLoop {
             Some(will) if will.delay_s > 0 => {
                 // The session's end publishes it, if that comes first [MQTT5 3.1.3-9].
                 let at = absent.ends_at.min(self.now + Duration::from_secs(will.delay_s.into()));
-                Some(DelayedWill { will: Box::new(will), client: Box::new(client), at })
+                let delayed = DelayedWill { will: Box::new(will), client: Box::new(client), at };
+                if self.away.will_bytes + delayed.bytes_len() > DELAYED_WILL_BYTES_MAX {
+                    let client_id = &*delayed.client.who.client_id;
+                    tracing::warn!(target: "eyot::delivery", client_id, "too many wills wait for their clients: it is published now");
+                    self.publish_delayed(Some(delayed));
+                    None
+                } else {
+                    Some(delayed)
+                }
             }
             Some(will) => {
                 self.publish_will(&mut client, &will);
@@ -350,9 +382,10 @@ impl EventLoop {
         self.away.insert(Session { absent, will });
     }
 
-    /// Publishes the wills and ends the sessions whose time has come.
+    /// Publishes the wills and ends the sessions whose time has come, some per turn.
     pub(super) fn end_absences(&mut self) {
-        while let Some(Session { absent, will }) = self.away.pop_due(self.now) {
+        for _ in 0..ENDED_PER_TURN {
+            let Some(Session { absent, will }) = self.away.pop_due(self.now) else { return };
             let (due, later): (Option<_>, Option<_>) = match will {
                 Some(will) if will.at <= self.now => (Some(will), None),
                 later => (None, later),
@@ -395,48 +428,72 @@ impl EventLoop {
         }
     }
 
-    /// Has the store forget a session and everything of it.
+    /// Has the store forget a session in this transaction, and by and by everything of it: what belongs to no session is
+    /// found and removed at a start.
     fn forget(&mut self, absent: Absent, transaction: &mut Transaction) {
-        sessions::forget_session(transaction, &absent.inbox);
+        sessions::forget_session(transaction, &absent.inbox.client_id);
         self.shared.sessions.ended();
-        for filter in absent.subscriptions.keys() {
-            self.end_subscription(&absent.inbox, filter, true, transaction);
-        }
-        let Exchanges { inbound, outbound } = &absent.exchanges;
-        inbound.iter().for_each(|id| sessions::forget_taken(transaction, &absent.inbox, *id));
-        outbound.iter().for_each(|id| sessions::forget_released(transaction, &absent.inbox, *id));
-        self.forget_messages(&Absent { subscriptions: BTreeMap::new(), ..absent }, transaction);
+        self.forget_parts(&absent, true);
     }
 
     /// Nobody will take what waits in the inbox, and the client is in no group any more.
-    fn forget_messages(&mut self, absent: &Absent, transaction: &mut Transaction) {
-        let Absent { inbox, subscriptions, .. } = absent;
+    fn forget_parts(&mut self, absent: &Absent, is_kept: bool) {
+        let Absent { inbox, subscriptions, exchanges, .. } = absent;
+        inbox.close();
+        let mut transaction = Transaction::new();
         for filter in subscriptions.keys() {
-            self.end_subscription(inbox, filter, false, transaction);
+            self.end_subscription(inbox, filter, is_kept, &mut transaction);
+            self.forget_quietly(&mut transaction);
         }
-        loop {
-            let mut part = Transaction::new();
-            let dues: Vec<_> =
-                std::iter::from_fn(|| inbox.take(&self.shared.sessions)).take(FORGOTTEN_AT_ONCE).collect();
-            let is_last = dues.len() < FORGOTTEN_AT_ONCE;
-            dues.into_iter().for_each(|due| due.settle(&mut part));
-            self.keep_quietly(part, "the messages of a session", &inbox.client_id);
-            if is_last {
-                return;
-            }
+        let Exchanges { inbound, outbound } = exchanges;
+        if is_kept {
+            inbound.keys().for_each(|id| sessions::forget_taken(&mut transaction, inbox, *id));
+            outbound.iter().for_each(|id| sessions::forget_released(&mut transaction, inbox, *id));
+        }
+        self.forget_quietly(&mut transaction);
+        while let Some(due) = inbox.take(&self.shared.sessions) {
+            self.settle(due);
         }
     }
 
-    /// A message is sent to a client with a persistent session, or replayed: it is kept until the client has it.
+    /// A retained message is replayed to a client with a persistent session: it is kept until the client has it.
     pub(super) fn keep_for(&mut self, key: Key, message: Arc<Message>) {
         let Some(connection) = self.connections.get(key) else { return };
         let Some(inbox) = connection.inbox.clone() else { return };
-        let name = Arc::clone(&inbox.client_id);
-        let effects = Effects::of_offer(Offer::to(message, inbox));
-        self.keep_unowned(Unowned { effects, of: "a retained message", name });
+        self.keep(key, Effects::of_offer(Offer::to(message, inbox)), Reply::Nothing);
     }
 
-    /// Has the store forget what clients have acknowledged in this turn.
+    /// What the journal has lost of the client's messages with QoS 2 was not taken over: the client sends it again.
+    pub(super) fn forget_lost_exchanges(&mut self, lost: &Lost) {
+        self.shared.sessions.lost();
+        let (from, up_to) = (self.committed.0, lost.up_to.0);
+        let is_lost = |after: u64| after > from && after <= up_to;
+        let kept = self.connections.iter_mut().filter(|(_, connection)| connection.is_kept);
+        kept.for_each(|(_, connection)| connection.session.forget_exchanges(is_lost));
+        for session in self.away.sessions.values_mut() {
+            session.absent.exchanges.inbound.retain(|_, after| !is_lost(*after));
+        }
+    }
+
+    /// Nobody waits for a message any more: has the store forget it.
+    pub(super) fn settle(&mut self, due: Due) {
+        due.settle(&mut self.settled);
+        self.bound_settled();
+    }
+
+    fn forget_quietly(&mut self, transaction: &mut Transaction) {
+        self.settled.extend(transaction);
+        *transaction = Transaction::new();
+        self.bound_settled();
+    }
+
+    fn bound_settled(&mut self) {
+        if self.settled.bytes_len() > SETTLED_BYTES_MAX {
+            self.keep_settled();
+        }
+    }
+
+    /// Has the store forget what clients have acknowledged in this turn, and what nobody will.
     pub(super) fn keep_settled(&mut self) {
         let settled = std::mem::take(&mut self.settled);
         self.keep_quietly(settled, "what clients have acknowledged", "");

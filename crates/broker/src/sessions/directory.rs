@@ -42,15 +42,25 @@ impl Directory {
         self.filters + self.groups.len()
     }
 
-    pub(super) fn subscribe(&mut self, filter: &str, inbox: &Arc<Inbox>, options: SubscriptionOptions) {
-        self.unsubscribe(filter, inbox);
+    /// Gives whether it replaced one.
+    pub(super) fn subscribe(
+        &mut self,
+        filter: &str,
+        inbox: &Arc<Inbox>,
+        options: SubscriptionOptions,
+    ) -> bool {
+        let is_replaced = self.unsubscribe(filter, inbox);
         self.trie.insert(filter, Holder::Session { inbox: Arc::clone(inbox), options });
         self.filters += 1;
+        is_replaced
     }
 
-    pub(super) fn unsubscribe(&mut self, filter: &str, inbox: &Arc<Inbox>) {
+    /// Gives whether there was one.
+    pub(super) fn unsubscribe(&mut self, filter: &str, inbox: &Arc<Inbox>) -> bool {
         let is_it = |holder: &Holder| matches!(holder, Holder::Session { inbox: other, .. } if Arc::ptr_eq(other, inbox));
-        self.filters -= usize::from(self.trie.remove(filter, is_it).is_some());
+        let is_removed = self.trie.remove(filter, is_it).is_some();
+        self.filters -= usize::from(is_removed);
+        is_removed
     }
 
     /// The group of `$share/NAME/FILTER`, made if there is none; `filter` is what stands behind its name.
@@ -66,10 +76,6 @@ impl Directory {
 
     pub(super) fn find_group(&self, shared: &str) -> Option<&Arc<Group>> {
         self.groups.get(shared)
-    }
-
-    pub(super) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
-        self.groups.values()
     }
 
     pub(super) fn remove_group(&mut self, group: &Arc<Group>, filter: &str) {

@@ -1,11 +1,13 @@
 //! A group of clients that share a subscription: each message goes to one of them [MQTT5 4.8.2].
 
 use super::Sessions;
-use super::inbox::{Inbox, Put};
+use super::inbox::{Inbox, LOOK_EVERY, Put};
+use super::offer::HandedOut;
 use crate::message::Due;
 use mqtt_wire::{QoS, SubscriptionOptions};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// The clients behind one `$share/NAME/FILTER`.
 ///
@@ -28,6 +30,8 @@ struct State {
     queue: Option<u64>,
     waiting: VecDeque<Due>,
     bytes: usize,
+    /// When it was last looked for expired messages.
+    looked_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -36,17 +40,6 @@ struct Member {
     options: SubscriptionOptions,
     is_online: bool,
     is_persistent: bool,
-}
-
-/// What became of a message for a group.
-#[derive(Debug)]
-pub(crate) enum Given {
-    /// A member has it, whose loop must be told.
-    Wake(Arc<Inbox>),
-    /// A member has it and is going to look, or it waits for one.
-    Silent,
-    /// Nobody takes it.
-    Refused(Due),
 }
 
 /// What has changed in a group when a member came or left.
@@ -112,42 +105,67 @@ impl Group {
         }
     }
 
-    /// What waited for a member, now that there may be one.
-    pub(crate) fn take_waiting(&self, sessions: &Sessions) -> Vec<Due> {
+    /// The message that has waited longest, for a member that has room.
+    pub(crate) fn take(&self, inbox: &Arc<Inbox>, sessions: &Sessions) -> Option<Due> {
         let mut state = self.lock();
-        sessions.released(std::mem::take(&mut state.bytes));
-        std::mem::take(&mut state.waiting).into()
+        let member = state.members.iter().find(|member| Arc::ptr_eq(&member.inbox, inbox))?;
+        let qos_max = member.options.qos;
+        let due = state.waiting.pop_front()?;
+        let bytes = due.message.bytes_len();
+        state.bytes -= bytes;
+        sessions.released(bytes);
+        Some(Due { qos: due.message.qos.min(qos_max), ..due })
     }
 
-    /// Gives a message to a member.
-    pub(crate) fn give(&self, mut due: Due, sessions: &Sessions) -> Given {
+    /// Gives a message to a member, but not to `except`, who has refused it.
+    pub(super) fn give(
+        &self,
+        mut due: Due,
+        except: Option<&Arc<Inbox>>,
+        sessions: &Sessions,
+        now: Instant,
+        handed_out: &mut HandedOut,
+    ) {
         let mut state = self.lock();
-        let (count, published) = (state.members.len(), due.qos);
+        let (count, published) = (state.members.len(), due.message.qos);
+        // What waits goes first, and whoever is here takes it when there is room.
+        let mut awake = None;
         for _ in 0..count {
             let at = state.next % count;
             state.next = at + 1;
             let Member { inbox, options, is_online, .. } = &state.members[at];
-            if !is_online {
+            if !is_online || except.is_some_and(|except| Arc::ptr_eq(except, inbox)) {
                 continue;
+            }
+            if !state.waiting.is_empty() {
+                awake = Some(Arc::clone(inbox));
+                break;
             }
             // [MQTT311 3.8.4-6] The lower of the two.
             due.qos = published.min(options.qos);
             match inbox.put(due, sessions) {
-                Ok(Put::Wake) => return Given::Wake(Arc::clone(inbox)),
-                Ok(Put::Silent) => return Given::Silent,
-                Err(refused) => due = Due { qos: published, ..refused },
+                Ok(Put::Wake) => return handed_out.woken.push(Arc::clone(inbox)),
+                Ok(Put::Silent) => return,
+                Err(refused) => due = refused,
             }
         }
-        let bytes = due.message.bytes_len();
         // [AWS mqtt shared-subscriptions] Only what was published with QoS 1 waits.
-        let may_wait = state.queue.is_some() && published != QoS::AtMostOnce;
-        if !may_wait || !sessions.has_room(state.waiting.len(), state.bytes, bytes) {
-            return Given::Refused(due);
+        if state.queue.is_none() || published == QoS::AtMostOnce || usize::from(due.withheld) >= count {
+            return handed_out.unwanted.push(due);
+        }
+        let bytes = due.message.bytes_len();
+        if !sessions.has_room(state.waiting.len(), state.bytes, bytes) {
+            state.drop_expired(sessions, now, &mut handed_out.unwanted);
+            if !sessions.has_room(state.waiting.len(), state.bytes, bytes) {
+                return handed_out.refused.push(due);
+            }
         }
         sessions.held(bytes);
         state.bytes += bytes;
         state.waiting.push_back(due);
-        Given::Silent
+        if let Some(inbox) = awake.filter(|inbox| inbox.wake() == Put::Wake) {
+            handed_out.woken.push(inbox);
+        }
     }
 
     /// Puts in what the store has, whatever the limits are now.
@@ -161,5 +179,22 @@ impl Group {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes out what nobody needs any more, to make room. Looks once a second: it means to look at all of them.
+    fn drop_expired(&mut self, sessions: &Sessions, now: Instant, expired: &mut Vec<Due>) {
+        if self.looked_at.is_some_and(|at| now.saturating_duration_since(at) < LOOK_EVERY) {
+            return;
+        }
+        self.looked_at = Some(now);
+        let (gone, waiting): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|due| due.message.is_expired(now));
+        let bytes = gone.iter().map(|due| due.message.bytes_len()).sum();
+        self.waiting = waiting;
+        self.bytes -= bytes;
+        sessions.released(bytes);
+        expired.extend(gone);
     }
 }

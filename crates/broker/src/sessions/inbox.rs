@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a full inbox is looked through for messages that have expired.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The messages for one client that its connection has not taken yet.
 ///
@@ -29,6 +29,8 @@ struct State {
     bytes: usize,
     /// When it was last looked for expired messages.
     looked_at: Option<Instant>,
+    /// Its session has ended: nobody takes anything out any more.
+    is_closed: bool,
     /// The client is connected: its loop is told of what comes.
     is_online: bool,
     /// Its loop has been told, and has not looked yet.
@@ -51,7 +53,7 @@ impl Inbox {
     pub(crate) fn put(&self, due: Due, sessions: &Sessions) -> Result<Put, Due> {
         let mut state = self.lock();
         let bytes = due.message.bytes_len();
-        if !sessions.has_room(state.waiting.len(), state.bytes, bytes) {
+        if state.is_closed || !sessions.has_room(state.waiting.len(), state.bytes, bytes) {
             return Err(due);
         }
         sessions.held(bytes);
@@ -119,6 +121,16 @@ impl Inbox {
         state.bytes -= bytes;
         sessions.released(bytes);
         expired.into()
+    }
+
+    /// There is something for the client elsewhere.
+    pub(super) fn wake(&self) -> Put {
+        self.lock().wake()
+    }
+
+    /// Its session has ended: takes no more.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
     }
 
     /// The client has come or gone.

@@ -8,16 +8,16 @@ use super::record::{
     read_exchange, read_exchange_key, read_group, read_message, read_number, read_options, read_queued,
     split_key,
 };
-use super::{Sessions, forget_session};
+use super::{SETTLED_BYTES_MAX, Sessions};
 use crate::message::{Due, Message};
 use mqtt_session::{Exchanges, Limits};
-use mqtt_wire::{ProtocolVersion, SubscriptionOptions, TopicFilter};
+use mqtt_wire::{ProtocolVersion, QoS, SubscriptionOptions, TopicFilter};
 use services::LoadError;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
-use store::{Store, Transaction};
+use store::{Keyspace, Store, Transaction};
 
 /// How long a session lasts at least after a start, in seconds, if it has not been meant to be shorter.
 ///
@@ -46,6 +46,32 @@ pub(crate) struct Loaded {
     pub(crate) absent: Vec<Vec<Absent>>,
 }
 
+/// What is in the store and belongs to nobody.
+#[derive(Default)]
+struct Garbage {
+    full: Vec<Transaction>,
+    last: Transaction,
+}
+
+impl Garbage {
+    fn delete(&mut self, keyspace: Keyspace, key: impl AsRef<[u8]>) {
+        self.last.delete(keyspace, key);
+        if self.last.bytes_len() > SETTLED_BYTES_MAX {
+            self.full.push(std::mem::take(&mut self.last));
+        }
+    }
+
+    fn remove(self, store: &Store) {
+        for transaction in self.full.into_iter().chain([self.last]) {
+            // One after the other: together they could be more than the journal holds back.
+            if let Err(error) = store.commit(transaction).wait() {
+                // Found again at the next start.
+                return tracing::warn!(%error, "what is left of ended sessions could not be removed");
+            }
+        }
+    }
+}
+
 /// A message of the store, and what of it was found.
 struct Found {
     message: Arc<Message>,
@@ -66,7 +92,7 @@ impl Loaded {
         now_ms: i64,
     ) -> Result<Self, LoadError> {
         let now = Instant::now();
-        let mut garbage = Transaction::new();
+        let mut garbage = Garbage::default();
         let mut by_id = HashMap::new();
         let mut highest = 0;
         for (key, value) in store.scan(SESSIONS, b"")? {
@@ -76,7 +102,7 @@ impl Loaded {
             let inbox = Inbox::new(record.id, client_id.into(), place_of(client_id));
             if record.expiry_s == 0 {
                 // It was to end with its connection, which the last run did not live to see.
-                forget_session(&mut garbage, &inbox);
+                garbage.delete(SESSIONS, client_id);
                 continue;
             }
             let absent = Absent {
@@ -96,20 +122,25 @@ impl Loaded {
             next_number: AtomicU64::new(0),
             held_bytes: AtomicUsize::new(0),
             kept: AtomicUsize::new(by_id.len()),
+            kept_filter_bytes: AtomicUsize::new(0),
+            has_lost: AtomicBool::new(false),
             told_at_ms: AtomicI64::new(0),
         };
-        let mut queues = HashMap::new();
+        let mut queues = HashMap::<_, Vec<u64>>::new();
         for (key, value) in store.scan(GROUPS, b"")? {
-            let shared = text(&key, "group")?;
-            let queue = read_group(shared, &value)?;
+            let queue = read_number(&key).ok_or_else(|| damaged("group"))?;
             highest = highest.max(queue);
-            queues.insert(shared.to_owned(), queue);
+            queues.entry(read_group(queue, &value)?.to_owned()).or_default().push(queue);
         }
+        let mut groups = HashMap::new();
         for (key, value) in store.scan(FILTERS, b"")? {
             let (id, filter) = split_key(&key).ok_or_else(|| damaged("subscription"))?;
             let filter = text(filter, "subscription")?;
             let parsed = TopicFilter::parse(filter).map_err(|_| damaged(filter))?;
             let options = read_options(filter, &value)?;
+            // The limits may be narrower than when it was granted.
+            let options = SubscriptionOptions { qos: options.qos.min(limits.qos_max), ..options };
+            highest = highest.max(id);
             let Some(absent) = by_id.get_mut(&id) else {
                 garbage.delete(FILTERS, &key);
                 continue;
@@ -121,20 +152,20 @@ impl Loaded {
                     let group = directory.group(filter, &shared.filter);
                     sessions.count(&directory);
                     group.join(&absent.inbox, options, false, true);
-                    if let Some(queue) = queues.remove(filter) {
+                    for queue in queues.remove(filter).into_iter().flatten() {
+                        // More than one if the end of an earlier one was lost: what waits there is the group's as well.
                         group.set_queue(queue);
+                        groups.insert(queue, Arc::clone(&group));
                     }
                 }
                 Err(_) => return Err(damaged(filter)),
             }
             absent.subscriptions.insert(filter.into(), options);
         }
-        for shared in queues.keys() {
+        for queue in queues.into_values().flatten() {
             // Its members' sessions are gone.
-            garbage.delete(GROUPS, shared);
+            garbage.delete(GROUPS, queue.to_be_bytes());
         }
-        let groups: HashMap<u64, _> =
-            sessions.read().groups().filter_map(|group| Some((group.queue()?, Arc::clone(group)))).collect();
         let mut messages = HashMap::new();
         for (key, value) in store.scan(MESSAGES, b"")? {
             let number = read_number(&key).ok_or_else(|| damaged("queued message"))?;
@@ -147,11 +178,18 @@ impl Loaded {
             let (id, step, packet_id) =
                 read_exchange_key(&key).ok_or_else(|| damaged("exchange for QoS 2"))?;
             let number = read_exchange(&value)?;
+            highest = highest.max(id);
+            if limits.qos_max < QoS::ExactlyOnce {
+                garbage.delete(EXCHANGES, &key);
+                continue;
+            }
             match (by_id.get_mut(&id), step, number) {
-                (Some(absent), Step::Taken, _) => drop(absent.exchanges.inbound.insert(packet_id)),
+                (Some(absent), Step::Taken, _) => drop(absent.exchanges.inbound.insert(packet_id, 0)),
                 (Some(absent), Step::Released, _) => absent.exchanges.outbound.push(packet_id),
                 (Some(_), Step::Sent, Some(number)) => drop(sent.insert((id, number), packet_id)),
-                _ => drop(garbage.delete(EXCHANGES, &key)),
+                _ => {
+                    garbage.delete(EXCHANGES, &key);
+                }
             }
         }
         for (key, value) in store.scan(QUEUED, b"")? {
@@ -160,6 +198,7 @@ impl Loaded {
                 .ok_or_else(|| damaged("queue entry"))?;
             highest = highest.max(number);
             let (qos, retain) = read_queued(number, &value)?;
+            let qos = qos.min(limits.qos_max);
             let found = messages.get_mut(&number);
             let Some(Found { message, kept, is_wanted }) =
                 found.filter(|_| by_id.contains_key(&queue) || groups.contains_key(&queue))
@@ -185,10 +224,7 @@ impl Loaded {
             garbage.delete(MESSAGES, number.to_be_bytes());
         }
         sessions.next_number.store(highest + 1, Ordering::Relaxed);
-        if let Err(error) = store.append(garbage) {
-            // Found again at the next start.
-            tracing::warn!(%error, "what is left of ended sessions could not be removed");
-        }
+        garbage.remove(store);
         let mut absent: Vec<Vec<Absent>> = (0..loops).map(|_| Vec::new()).collect();
         for one in by_id.into_values() {
             absent[one.inbox.place].push(one);

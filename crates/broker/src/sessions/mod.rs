@@ -24,12 +24,12 @@ pub(crate) use inbox::Inbox;
 pub(crate) use load::{Absent, Loaded};
 use mqtt_session::Limits;
 use mqtt_wire::{PacketId, ProtocolVersion, QoS, SubscriptionOptions, TopicFilter};
-pub(crate) use offer::{Entry, HandedOut, Offer};
+pub(crate) use offer::{Concerned, Entry, HandedOut, Offer};
 use record::{
     EXCHANGES, FILTERS, GROUPS, SESSIONS, SessionRecord, Step, exchange_key, key_under, write_exchange,
     write_group, write_options,
 };
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use store::Transaction;
 
@@ -41,9 +41,21 @@ const HELD_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Sessions that are kept, of clients that are here and of those that are away.
 ///
-/// As many as AWS allows connections per account; each takes about a kilobyte beside its messages. More than these can
-/// only be somebody who makes up client identifiers.
+/// As many as AWS allows connections per account; each takes about a kilobyte beside its filters and messages. More than
+/// these can only be somebody who makes up client identifiers.
 const KEPT_MAX: usize = 500_000;
+
+/// Memory of the filters of kept sessions: room for KEPT_MAX sessions with ten filters of 50 bytes each.
+const KEPT_FILTER_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// What a kept filter takes beside its text, about: it stands in its session and in the directory.
+const FILTER_OVERHEAD_BYTES: usize = 150;
+
+/// Longest client identifier and filter that can be kept: each is part of a key of the store.
+pub(crate) const KEY_BYTES_MAX: usize = store::limits::KEY_BYTES_MAX - 8;
+
+/// What is removed from the store is one record when it has so many bytes: more would be no record that it takes.
+pub(crate) const SETTLED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Between two lines of the log about full queues.
 const TOLD_EVERY_MS: i64 = 10_000;
@@ -59,6 +71,9 @@ pub(crate) struct Sessions {
     next_number: AtomicU64,
     held_bytes: AtomicUsize,
     kept: AtomicUsize,
+    kept_filter_bytes: AtomicUsize,
+    /// The store lost appends (its disk was full): it may have what memory has not any more.
+    has_lost: AtomicBool,
     /// When the log was last told of a full queue, in milliseconds since 1970.
     told_at_ms: AtomicI64,
 }
@@ -77,6 +92,22 @@ impl Sessions {
     /// A session is kept no longer.
     pub(crate) fn ended(&self) {
         self.kept.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a kept session can have another filter.
+    pub(crate) fn takes_filter(&self, filter: &str) -> bool {
+        let bytes = self.kept_filter_bytes.load(Ordering::Relaxed).saturating_add(filter_bytes(filter));
+        filter.len() <= KEY_BYTES_MAX && bytes <= KEPT_FILTER_BYTES_MAX
+    }
+
+    /// The store has lost appends.
+    pub(crate) fn lost(&self) {
+        self.has_lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the store may have sessions that memory has not.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.has_lost.load(Ordering::Relaxed)
     }
 
     /// Whether the log is to be told of a full queue, or has been just now.
@@ -98,10 +129,10 @@ impl Sessions {
     /// Whether one more message fits into a queue.
     pub(crate) fn has_room(&self, messages: usize, queued_bytes: usize, bytes: usize) -> bool {
         // An empty queue takes one message of any size: else a small bound would make large ones undeliverable.
-        messages == 0
+        let fits = messages == 0
             || messages < self.limits.queued_messages_max
-                && queued_bytes.saturating_add(bytes) <= self.limits.queued_bytes_max
-                && self.held_bytes.load(Ordering::Relaxed).saturating_add(bytes) <= HELD_BYTES_MAX
+                && queued_bytes.saturating_add(bytes) <= self.limits.queued_bytes_max;
+        fits && self.held_bytes.load(Ordering::Relaxed).saturating_add(bytes) <= HELD_BYTES_MAX
     }
 
     pub(crate) fn held(&self, bytes: usize) {
@@ -115,13 +146,17 @@ impl Sessions {
     /// From now on a persistent session gets what is published with QoS 1 to this filter.
     pub(crate) fn subscribe(&self, filter: &str, inbox: &Arc<Inbox>, options: SubscriptionOptions) {
         let mut directory = self.write();
-        directory.subscribe(filter, inbox, options);
+        if !directory.subscribe(filter, inbox, options) {
+            self.kept_filter_bytes.fetch_add(filter_bytes(filter), Ordering::Relaxed);
+        }
         self.count(&directory);
     }
 
     pub(crate) fn unsubscribe(&self, filter: &str, inbox: &Arc<Inbox>) {
         let mut directory = self.write();
-        directory.unsubscribe(filter, inbox);
+        if directory.unsubscribe(filter, inbox) {
+            self.kept_filter_bytes.fetch_sub(filter_bytes(filter), Ordering::Relaxed);
+        }
         self.count(&directory);
     }
 
@@ -138,35 +173,34 @@ impl Sessions {
         let group = directory.group(shared, &filter);
         self.count(&directory);
         group.join(inbox, options, true, is_persistent);
-        if is_persistent && group.queue().is_none() {
-            let queue = self.next_number();
+        if is_persistent {
+            // Also when it has one: what made it may have been lost on a full disk.
+            let queue = group.queue().unwrap_or_else(|| self.next_number());
             group.set_queue(queue);
-            transaction.put(GROUPS, shared, write_group(queue));
+            transaction.put(GROUPS, queue.to_be_bytes(), write_group(shared));
         }
         group
     }
 
-    /// Lets a client leave the group of a shared filter for good. What waited for nobody else is gone with it.
+    /// Lets a client leave the group of a shared filter for good. Gives what waited for nobody else.
     pub(crate) fn leave(
         &self,
         (shared, filter): (&str, TopicFilter<'_>),
         inbox: &Arc<Inbox>,
         transaction: &mut Transaction,
-    ) {
+    ) -> Vec<Due> {
         let mut directory = self.write();
-        let Some(group) = directory.find_group(shared).cloned() else { return };
+        let Some(group) = directory.find_group(shared).cloned() else { return Vec::new() };
         let left = group.leave(inbox, self);
         if left.is_empty {
             directory.remove_group(&group, &filter);
             self.count(&directory);
         }
         drop(directory);
-        if left.queue.is_some() {
-            transaction.delete(GROUPS, shared);
+        if let Some(queue) = left.queue {
+            transaction.delete(GROUPS, queue.to_be_bytes());
         }
-        for due in left.dropped {
-            due.settle(transaction);
-        }
+        left.dropped
     }
 
     /// The group of a shared filter.
@@ -188,6 +222,10 @@ impl Sessions {
     }
 }
 
+fn filter_bytes(filter: &str) -> usize {
+    filter.len() + FILTER_OVERHEAD_BYTES
+}
+
 /// Has the store keep a session, or what has changed about it.
 pub(crate) fn keep_session(
     transaction: &mut Transaction,
@@ -201,8 +239,8 @@ pub(crate) fn keep_session(
 }
 
 /// Has the store forget a session; its filters and messages are forgotten one by one.
-pub(crate) fn forget_session(transaction: &mut Transaction, inbox: &Inbox) {
-    transaction.delete(SESSIONS, &*inbox.client_id);
+pub(crate) fn forget_session(transaction: &mut Transaction, client_id: &str) {
+    transaction.delete(SESSIONS, client_id);
 }
 
 pub(crate) fn keep_filter(

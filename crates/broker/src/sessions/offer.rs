@@ -2,7 +2,7 @@
 
 use super::Sessions;
 use super::directory::Recipient;
-use super::group::{Given, Group};
+use super::group::Group;
 use super::inbox::{Inbox, Put};
 use super::record::{MESSAGES, QUEUED, key_under, write_message, write_queued};
 use crate::message::{Due, Message};
@@ -11,6 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use store::Transaction;
+
+/// Recipients of one message in one record of the journal: two megabytes of entries.
+const RECIPIENTS_MAX: usize = 50_000;
+
+/// What is written together: with one more message of any size it is still a record that the journal takes.
+const OFFERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A message, and the sessions and groups that it is kept for.
 #[derive(Debug)]
@@ -74,7 +80,18 @@ impl Kept {
 
 /// Messages that are in a transaction and will be handed out when it is in the journal.
 #[derive(Debug, Default)]
-pub(crate) struct Written(Vec<(Target, Due)>);
+pub(crate) struct Written {
+    dues: Vec<(Target, Due)>,
+    /// How many offers it is.
+    offers: usize,
+}
+
+impl Written {
+    /// Takes those offers out that are written.
+    pub(crate) fn take_from(&self, offers: &mut Vec<Offer>) {
+        offers.drain(..self.offers);
+    }
+}
 
 #[derive(Debug)]
 enum Target {
@@ -89,18 +106,8 @@ pub(crate) struct HandedOut {
     pub(crate) woken: Vec<Arc<Inbox>>,
     /// Messages that a limit kept from being queued.
     pub(crate) refused: Vec<Due>,
-    /// Messages that expired in a queue.
-    pub(crate) expired: Vec<Due>,
-}
-
-impl HandedOut {
-    pub(crate) fn add(&mut self, given: Given) {
-        match given {
-            Given::Wake(inbox) => self.woken.push(inbox),
-            Given::Silent => {}
-            Given::Refused(due) => self.refused.push(due),
-        }
-    }
+    /// Messages that have expired, or for which there is nobody.
+    pub(crate) unwanted: Vec<Due>,
 }
 
 impl Offer {
@@ -116,20 +123,29 @@ impl Offer {
     }
 }
 
+/// Whom a message concerns, beside the sessions that get it from their loops.
+#[derive(Debug, Default)]
+pub(crate) struct Concerned {
+    /// With whom it must be kept until they have it.
+    pub(crate) kept: Vec<Offer>,
+    /// Members of these groups get it, and nothing is kept of it.
+    pub(crate) unkept: Vec<(Arc<Message>, Arc<Group>)>,
+}
+
 impl Sessions {
-    /// Gives a message to the groups that keep nothing on disk, and lists whom it must be kept for.
+    /// Lists whom a message must be kept for, and the groups for which it need not.
     ///
     /// `from` is the client that publishes; `message` makes the message, if somebody is concerned at all.
-    pub(crate) fn offer(
+    pub(crate) fn find(
         &self,
         topic: &str,
         qos: QoS,
         from: Option<&str>,
         message: impl FnOnce() -> Arc<Message>,
-        handed_out: &mut HandedOut,
-    ) -> Option<Offer> {
+        concerned: &mut Concerned,
+    ) {
         if self.concerned.load(Ordering::Acquire) == 0 {
-            return None;
+            return;
         }
         let (mut recipients, mut groups) = self.read().find(topic, from);
         if qos == QoS::AtMostOnce {
@@ -137,21 +153,26 @@ impl Sessions {
             recipients.clear();
         }
         if recipients.is_empty() && groups.is_empty() {
-            return None;
+            return;
         }
         let message = message();
         groups.retain(|group| {
             let is_kept = qos != QoS::AtMostOnce && group.queue().is_some();
             if !is_kept {
-                handed_out.add(group.give(Due::of_group(&message, group, None), self));
+                concerned.unkept.push((Arc::clone(&message), Arc::clone(group)));
             }
             is_kept
         });
-        let is_for_nobody = recipients.is_empty() && groups.is_empty();
-        (!is_for_nobody).then_some(Offer { message, recipients, groups })
+        while !recipients.is_empty() || !groups.is_empty() {
+            let rest = recipients.split_off(recipients.len().min(RECIPIENTS_MAX));
+            let message = Arc::clone(&message);
+            concerned.kept.push(Offer { message, recipients, groups: std::mem::take(&mut groups) });
+            recipients = rest;
+        }
     }
 
-    /// Adds messages, and whom they are for, to the transaction that they are to be kept with.
+    /// Adds messages, and whom they are for, to the transaction that they are to be kept with, as many as one record
+    /// takes: at least the first. Those are taken out of `offers` by [`Written::take_from`].
     pub(crate) fn write_offers(
         &self,
         offers: &[Offer],
@@ -159,8 +180,12 @@ impl Sessions {
         now: Instant,
         now_ms: i64,
     ) -> Written {
-        let mut written = Vec::new();
+        let mut written = Written::default();
         for Offer { message, recipients, groups } in offers {
+            if written.offers > 0 && transaction.bytes_len() + message.bytes_len() > OFFERS_BYTES_MAX {
+                break;
+            }
+            written.offers += 1;
             let number = self.next_number();
             let kept = Kept::new(number, 0);
             let mut entry = |queue: u64, qos: QoS, retain: bool| {
@@ -173,25 +198,25 @@ impl Sessions {
                 let (qos, retain) = (message.qos.min(*qos), message.retain && *retain_as_published);
                 let entry = Some(entry(inbox.id, qos, retain));
                 let due = Due { entry, ..Due::new(Arc::clone(message), qos, retain) };
-                written.push((Target::Session(Arc::clone(inbox)), due));
+                written.dues.push((Target::Session(Arc::clone(inbox)), due));
             }
             for group in groups {
                 // Its last persistent member may have left since: then nobody has to keep it.
                 let entry = group.queue().map(|queue| entry(queue, message.qos, false));
-                written.push((Target::Group(Arc::clone(group)), Due::of_group(message, group, entry)));
+                written.dues.push((Target::Group(Arc::clone(group)), Due::of_group(message, group, entry)));
             }
             if kept.entries.load(Ordering::Relaxed) > 0 {
                 transaction.put(MESSAGES, number.to_be_bytes(), write_message(message, now, now_ms));
             }
         }
-        Written(written)
+        written
     }
 
     /// Puts messages that the journal has into the queues of those whom they are for.
-    pub(crate) fn hand_out(&self, Written(written): Written, now: Instant, handed_out: &mut HandedOut) {
-        for (target, due) in written {
+    pub(crate) fn hand_out(&self, written: Written, now: Instant, handed_out: &mut HandedOut) {
+        for (target, due) in written.dues {
             match target {
-                Target::Group(group) => handed_out.add(group.give(due, self)),
+                Target::Group(group) => group.give(due, None, self, now, handed_out),
                 Target::Session(inbox) => match self.put(&inbox, due, now, handed_out) {
                     Ok(Put::Wake) => handed_out.woken.push(inbox),
                     Ok(Put::Silent) => {}
@@ -201,20 +226,44 @@ impl Sessions {
         }
     }
 
+    /// Gives messages to members of groups that keep nothing.
+    pub(crate) fn give_unkept(
+        &self,
+        unkept: impl IntoIterator<Item = (Arc<Message>, Arc<Group>)>,
+        now: Instant,
+        handed_out: &mut HandedOut,
+    ) {
+        for (message, group) in unkept {
+            group.give(Due::of_group(&message, &group, None), None, self, now, handed_out);
+        }
+    }
+
     /// Puts a message into an inbox, for which others may have to go that are of no use any more.
     fn put(&self, inbox: &Inbox, due: Due, now: Instant, handed_out: &mut HandedOut) -> Result<Put, Due> {
         inbox.put(due, self).or_else(|due| {
-            handed_out.expired.extend(inbox.take_expired(now, self));
+            handed_out.unwanted.extend(inbox.take_expired(now, self));
             inbox.put(due, self)
         })
     }
 
-    /// What a member of groups has not acknowledged goes to the others.
-    pub(crate) fn give_back(&self, due: Due, handed_out: &mut HandedOut) {
+    /// What a member of a group has not acknowledged goes to the others.
+    pub(crate) fn give_back(&self, due: Due, now: Instant, handed_out: &mut HandedOut) {
         if let Some(group) = due.group.clone() {
-            // The QoS that its own subscription lowered it to is not the others'.
-            let qos = due.message.qos;
-            handed_out.add(group.give(Due { qos, ..due }, self));
+            group.give(due, None, self, now, handed_out);
+        }
+    }
+
+    /// What a member of a group may not have goes to the others, as long as there may be one who may.
+    pub(crate) fn give_to_another(
+        &self,
+        due: Due,
+        inbox: &Arc<Inbox>,
+        now: Instant,
+        handed_out: &mut HandedOut,
+    ) {
+        if let Some(group) = due.group.clone() {
+            let withheld = due.withheld.saturating_add(1);
+            group.give(Due { withheld, ..due }, Some(inbox), self, now, handed_out);
         }
     }
 }

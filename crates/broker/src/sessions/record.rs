@@ -3,11 +3,11 @@
 //! ```text
 //! sessions          client id          -> format:u8 version:u8 id:u64 expiry_s:u32 left_at_ms:i64
 //! session_filters   id:u64be filter    -> format:u8 options:u8
-//! shared_groups     $share/NAME/FILTER -> format:u8 id:u64
+//! shared_groups     id:u64be           -> format:u8 $share/NAME/FILTER
 //! session_exchanges id:u64be kind:u8 packet:u16be -> format:u8 [number:u64]
 //! queued            id:u64be number:u64be -> format:u8 flags:u8
-//! queued_messages   number:u64be       -> format:u8 flags:u8 expires_at_ms:i64 topic_bytes:u16 properties_bytes:u32
-//!                                         topic properties payload
+//! queued_messages   number:u64be       -> format:u8 flags:u8 expires_at_ms:i64 expiry_s:u32 topic_bytes:u16
+//!                                         properties_bytes:u32 topic properties payload
 //! ```
 //! Numbers are little endian, but for those in keys, whose order is that of the numbers. The `id` is a session's or a
 //! group's; `left_at_ms` is [`CONNECTED`] while the client is here; `expires_at_ms` is [`NEVER`] for what stays.
@@ -113,18 +113,13 @@ pub(super) fn read_options(filter: &str, value: &[u8]) -> Result<SubscriptionOpt
     )
 }
 
-pub(super) fn write_group(id: u64) -> Vec<u8> {
-    let mut record = vec![FORMAT];
-    record.extend_from_slice(&id.to_le_bytes());
-    record
+pub(super) fn write_group(shared: &str) -> Vec<u8> {
+    [&[FORMAT], shared.as_bytes()].concat()
 }
 
-pub(super) fn read_group(filter: &str, value: &[u8]) -> Result<u64, LoadError> {
-    checked(
-        || format!("group of {filter}"),
-        value,
-        || Some(u64::from_le_bytes(value.get(1..)?.try_into().ok()?)),
-    )
+/// Gives the group's filter.
+pub(super) fn read_group(id: u64, value: &[u8]) -> Result<&str, LoadError> {
+    checked(|| format!("group {id}"), value, || std::str::from_utf8(value.get(1..)?).ok())
 }
 
 /// The key of one session's or group's message, or of one session's filter.
@@ -213,6 +208,7 @@ pub(super) fn write_message(message: &Message, now: Instant, now_ms: i64) -> Vec
     let mut record = Vec::with_capacity(16 + topic.as_str().len() + properties.len() + message.payload.len());
     record.extend_from_slice(&[FORMAT, message.qos.number() | retain]);
     record.extend_from_slice(&expires_at_ms.to_le_bytes());
+    record.extend_from_slice(&message.attached.expiry_s.unwrap_or(0).to_le_bytes());
     record.extend_from_slice(&topic_bytes.to_le_bytes());
     record.extend_from_slice(&properties_bytes.to_le_bytes());
     record.extend_from_slice(topic.as_str().as_bytes());
@@ -233,6 +229,7 @@ pub(super) fn read_message(
         || {
             let [flags, rest @ ..] = value.get(1..)? else { return None };
             let (expires_at_ms, rest) = rest.split_first_chunk()?;
+            let (expiry_s, rest) = rest.split_first_chunk()?;
             let (topic_bytes, rest) = rest.split_first_chunk()?;
             let (properties_bytes, rest) = rest.split_first_chunk()?;
             let (topic, rest) = rest.split_at_checked(u16::from_le_bytes(*topic_bytes).into())?;
@@ -241,11 +238,12 @@ pub(super) fn read_message(
             let topic = TopicName::parse(std::str::from_utf8(topic).ok()?).ok()?;
             let expires_at_ms = i64::from_le_bytes(*expires_at_ms);
             // A clock that has been put back must not keep it for longer than its publisher allowed.
+            let whole = Duration::from_secs(u32::from_le_bytes(*expiry_s).into());
             let left_ms = (expires_at_ms != NEVER).then(|| expires_at_ms.saturating_sub(now_ms).max(0));
-            let left = left_ms.map(|left_ms| Duration::from_millis(left_ms.unsigned_abs()));
+            let left = left_ms.map(|left_ms| Duration::from_millis(left_ms.unsigned_abs()).min(whole));
             let expiry_s = left.map(|left| u32::try_from(left.as_secs()).unwrap_or(u32::MAX));
             let attached = Attached::from_stored(properties, expiry_s);
-            let expires_at = left.map(|left| now + left.min(Duration::from_secs(u32::MAX.into())));
+            let expires_at = left.map(|left| now + left);
             Some(Message::from_stored(
                 topic,
                 Bytes::copy_from_slice(payload),
@@ -289,7 +287,7 @@ mod tests {
                 assert_eq!(write_options(options), [FORMAT, number]);
             }
         }
-        assert_eq!(read_group("g", &write_group(7)).unwrap(), 7);
+        assert_eq!(read_group(7, &write_group("$share/g/a")).unwrap(), "$share/g/a");
         for (qos, retain) in [(QoS::AtLeastOnce, true), (QoS::ExactlyOnce, false)] {
             assert_eq!(read_queued(1, &write_queued(qos, retain)).unwrap(), (qos, retain));
         }
@@ -320,6 +318,8 @@ mod tests {
             );
             assert_eq!(read.is_expired(now + Duration::from_millis(7_500)), expiry_s.is_some());
             assert!(!read.is_expired(now + Duration::from_millis(6_500)));
+            let put_back = read_message(1, &record, now, i64::MIN).unwrap();
+            assert_eq!(put_back.is_expired(now + Duration::from_secs(10)), expiry_s.is_some());
             for length in 0..record.len() - message.payload.len() {
                 assert!(read_message(1, &record[..length], now, 0).is_err());
             }

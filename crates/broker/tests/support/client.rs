@@ -99,6 +99,10 @@ pub(crate) enum Received {
     PubAck(u16),
     /// A PUBACK that says no more than that it was received.
     Refused(u16, ReasonCode),
+    /// The steps of QoS 2.
+    PubRec(u16),
+    PubRel(u16),
+    PubComp(u16),
     SubAck(Vec<u8>),
     UnsubAck(u16),
     Pong,
@@ -281,6 +285,14 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// A PUBLISH with QoS 2.
+pub(crate) fn qos2<'a>(topic: &'a str, payload: &'a str, packet_id: PacketId) -> Packet<'a> {
+    let Packet::Publish(publish) = publish(topic, payload, Some(packet_id)) else {
+        unreachable!("it makes a PUBLISH")
+    };
+    Packet::Publish(Publish { qos: QoS::ExactlyOnce, ..publish })
+}
+
 /// A PUBLISH with QoS 1.
 pub(crate) fn qos1<'a>(topic: &'a str, payload: &'a str, packet_id: PacketId) -> Packet<'a> {
     publish(topic, payload, Some(packet_id))
@@ -311,6 +323,9 @@ fn own(packet: &Packet<'_>, bytes: &[u8]) -> Received {
             Received::Refused(ack.packet_id.number(), ack.reason)
         }
         Packet::PubAck(ack) => Received::PubAck(ack.packet_id.number()),
+        Packet::PubRec(ack) => Received::PubRec(ack.packet_id.number()),
+        Packet::PubRel(ack) => Received::PubRel(ack.packet_id.number()),
+        Packet::PubComp(ack) => Received::PubComp(ack.packet_id.number()),
         Packet::SubAck(suback) => Received::SubAck(suback.codes.iter().map(|code| code.byte()).collect()),
         Packet::UnsubAck(unsuback) => Received::UnsubAck(unsuback.packet_id.number()),
         Packet::PingResp => Received::Pong,

@@ -6,7 +6,7 @@ mod client;
 mod gate;
 mod log;
 
-pub(crate) use client::{Client, Options, Received, TlsSetup, qos1, received};
+pub(crate) use client::{Client, Options, Received, TlsSetup, qos1, qos2, received};
 pub(crate) use gate::Gate;
 pub(crate) use log::{logged, never_logged};
 
