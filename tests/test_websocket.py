@@ -15,7 +15,7 @@ from support import mqtt
 from support.cloud import arn, policy, statement
 from support.mqtt import Client, tls_context
 from support.server import Server, because
-from support.waiting import DEADLINE_S
+from support.waiting import DEADLINE_S, eventually
 from support.websocket import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Refused, WebSocket, frame, header_signed,
                                presigned)
 
@@ -524,7 +524,6 @@ def test_seats_are_those_of_descriptors(tmp_path):
             except Refused:
                 return None
 
-        from support.waiting import eventually
         clients.append(eventually(again, "the seats of the one that left"))
         for client in clients:
             client.ping()
