@@ -9,11 +9,11 @@ import time
 import pytest
 
 from support.cloud import Cloud, policy, refused, statement
-from support.mqtt import PINGRESP
 from support.server import Server
 from support.sessions import V5, V311, Peer
 from support.waiting import eventually
 
+PUBREC = 5
 BOTH = pytest.mark.parametrize("version", [V311, V5])
 
 
@@ -342,10 +342,10 @@ def test_a_delayed_will_waits_for_the_client(server, device, name):
     """[MQTT5 3.1.2.5]"""
     with Peer(server, device, f"{name}-sees", V5, clean=True, expiry=0) as sees:
         sees.subscribe(f"{name}/will")
-        with Peer(server, device, name, V5, will=(f"{name}/will", "comes back", 1, False), will_delay=30) as peer:
+        with Peer(server, device, name, V5, will=(f"{name}/will", "comes back", 1, False), will_delay=1) as peer:
             peer.close()
+        # It would come before this one, whose second begins later.
         with Peer(server, device, name, V5, will=(f"{name}/will", "after a second", 1, False), will_delay=1) as peer:
-            sees.ping()
             peer.close()
         assert sees.receive() == ["after a second"]
         sees.ping()
@@ -373,10 +373,13 @@ def test_a_delayed_will_and_how_the_connection_ends(server, cloud, device, name,
         sees.subscribe(f"{name}/will")
         peer = Peer(server, device, name, V5, will=(f"{name}/will", "gone", 1, False), will_delay=1)
         if end == "takeover":
-            with Peer(server, device, name, V5):
+            # It is back: there is no will but the later one of the second connection.
+            with Peer(server, device, name, V5, will=(f"{name}/will", "of the second", 1, False), will_delay=1) as second:
                 peer.close()
-                sees.ping()
-            return  # It is back: there is no will.
+                second.close()
+            assert sees.receive() == ["of the second"]
+            sees.ping()
+            return
         if end == "api":
             cloud.data.delete_connection(clientId=name)
         else:
@@ -387,6 +390,67 @@ def test_a_delayed_will_and_how_the_connection_ends(server, cloud, device, name,
         else:
             assert sees.receive() == ["gone"]
         peer.close()
+
+
+# Limits -------------------------------------------------------------------------------------------------------
+
+def test_a_queue_is_bounded_and_says_so(tmp_path):
+    with Server(tmp_path, "--limit", "queued_messages_max=5") as server:
+        device = Cloud(server.api_url).device(tmp_path, "device")
+        with Peer(server, device, "away") as peer:
+            peer.subscribe("t")
+            peer.leave()
+        publish(server, device, "by", "t", "0", expiry=1)
+        publish(server, device, "by", "t", *map(str, range(1, 8)))
+        server.expect_log("queue of a session or a group is full", "topic=\"t\"")
+        time.sleep(1.1)  # The first one expires, and makes room.
+        publish(server, device, "by", "t", "8")
+        with Peer(server, device, "away") as peer:
+            assert peer.receive(5) == ["1", "2", "3", "4", "8"]
+            peer.ping()
+
+
+def test_large_messages_are_bounded_in_bytes(tmp_path):
+    with Server(tmp_path, "--limit", "queued_bytes_max=100000") as server:
+        device = Cloud(server.api_url).device(tmp_path, "device")
+        with Peer(server, device, "away") as peer:
+            peer.subscribe("t")
+            peer.leave()
+        publish(server, device, "by", "t", "a" * 60_000, "b" * 60_000, "c" * 10_000)
+        with Peer(server, device, "away") as peer:
+            assert [payload[0] for payload in peer.receive(2)] == ["a", "c"]
+            peer.ping()
+
+
+def test_filters_that_no_store_takes_are_refused_alone(tmp_path):
+    with Server(tmp_path, "--limits", "relaxed") as server:
+        device = Cloud(server.api_url).device(tmp_path, "device")
+        with Peer(server, device, "kept", V5) as peer:
+            assert peer.subscribe("x" * 40_000) == [0x97]
+            assert peer.subscribe("t") == [1]
+            peer.leave()
+        with Peer(server, device, "kept", V5) as peer:
+            assert peer.session_present
+        with Peer(server, device, "clean", V5, clean=True, expiry=0) as peer:
+            assert peer.subscribe("x" * 40_000) == [1]
+
+
+def test_narrower_limits_meet_wider_sessions(tmp_path):
+    """What was granted QoS 2 goes on with QoS 1 where there is none."""
+    with Server(tmp_path, "--limits", "relaxed") as server:
+        device = Cloud(server.api_url).device(tmp_path, "device")
+        with Peer(server, device, "peer") as peer:
+            assert peer.subscribe("t", qos=2) == [2]
+            peer.leave()
+        with Peer(server, device, "by", clean=True, expiry=0) as by:
+            by.send(by.published("t", "1", 2) + by.published("t", "2", 2, 8))
+            assert [by.read()[0] for _ in range(2)] == [PUBREC, PUBREC]
+    with Server(tmp_path) as server:
+        with Peer(server, device, "peer") as peer:
+            assert peer.session_present
+            assert peer.receive(2) == ["1", "2"]
+            publish(server, device, "by", "t", "3")
+            assert peer.receive() == ["3"]
 
 
 # Restarts -----------------------------------------------------------------------------------------------------
@@ -427,5 +491,7 @@ def test_sessions_survive_the_server(tmp_path, end):
             assert sorted(away.receive(4)) == ["1", "2", "3", "shared"]
         with Peer(server, device, "new", V5) as new:
             assert new.session_present
+            new.subscribe("marker")
             publish(server, device, "p", "u", "no longer subscribed")
-            new.ping()
+            publish(server, device, "p", "marker", "behind it")
+            assert new.receive() == ["behind it"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.cloud import policy, statement
+from support.cloud import Cloud, policy, statement
 from support.server import Server
 from support.sessions import V5, V311, Peer
 from support.waiting import eventually
@@ -123,9 +123,9 @@ def test_messages_wait_for_a_group_with_a_persistent_member(server, device, name
                 new.leave()
                 back.leave()
         by.publish(f"{name}/a", "for nobody")
-    with member(server, device, f"{name}-late", shared) as late, Peer(server, device, f"{name}-kept", **persistent) as back:
-        late.ping()
-        back.ping()
+        with member(server, device, f"{name}-late", shared) as late:
+            by.publish(f"{name}/a", "behind it")
+            assert late.receive() == ["behind it"]
 
 
 def test_messages_do_not_wait_for_a_group_of_clean_sessions(server, device, name):
@@ -133,8 +133,9 @@ def test_messages_do_not_wait_for_a_group_of_clean_sessions(server, device, name
     member(server, device, name, shared).leave()
     with publisher(server, device, name) as by:
         by.publish(name, "for nobody")
-    with member(server, device, name, shared) as peer:
-        peer.ping()
+        with member(server, device, f"{name}-late", shared) as peer:
+            by.publish(name, "behind it")
+            assert peer.receive() == ["behind it"]
 
 
 def test_retained_messages_are_not_replayed(server, device, name):
@@ -163,13 +164,43 @@ def test_permission_is_that_of_the_whole_filter(server, cloud, device, tmp_path,
 def test_either_form_of_the_topic_allows_and_denies(server, cloud, device, tmp_path, name, allow, deny, receives):
     """[verified 27]"""
     resource = lambda form: form if form == "*" else f"arn:aws:iot:us-east-1:000000000000:{form.replace('t/', name + '/')}"
-    statements = [statement(["iot:Connect", "iot:Subscribe"], "*"), statement("iot:Receive", resource(allow))]
+    statements = [statement(["iot:Connect", "iot:Subscribe"], "*"), statement("iot:Receive", [resource(allow), resource("topic/marker")])]
     statements += [statement("iot:Receive", resource(deny), "Deny")] if deny else []
     other = cloud.device(tmp_path, name, policy(*statements))
-    with member(server, other, name, f"$share/g/{name}/+") as peer, publisher(server, device, name) as by:
+    with member(server, other, name, f"$share/g/{name}/+", "marker") as peer, publisher(server, device, name) as by:
         by.publish(f"{name}/a", "1")
-        by.ping()
-        assert (peer.receive() if receives else drain(peer)) == ["1"] * receives
+        by.publish("marker", "behind it")
+        assert sorted(peer.receive(1 + receives)) == ["1"] * receives + ["behind it"]
+
+
+def test_who_may_not_receive_hands_it_on(server, cloud, device, tmp_path, name):
+    deaf = cloud.device(tmp_path, name, policy(statement(["iot:Connect", "iot:Subscribe"], "*")))
+    shared, payloads = f"$share/g/{name}", [str(number) for number in range(10, 20)]
+    with member(server, deaf, f"{name}-deaf", shared), publisher(server, device, name) as by, \
+            member(server, device, f"{name}-kept", shared, clean=False, expiry=100) as hears:
+        for payload in payloads:
+            by.publish(name, payload)
+        assert sorted(hears.receive(10)) == payloads
+        # Nobody else is there: it is not kept for ever.
+        hears.leave()
+        by.publish(name, "for nobody who may")
+        by.publish(name, "for nobody who may")
+
+
+def test_members_take_what_waits_when_they_have_room(tmp_path):
+    """More than fits into the members' own queues: nothing is stuck behind them."""
+    with Server(tmp_path, "--limit", "queued_messages_max=3", "--limit", "inflight_outbound_max=2") as server:
+        device = Cloud(server.api_url).device(tmp_path, "device")
+        kept = dict(clean=False, expiry=100)
+        with member(server, device, "one", "$share/g/t", **kept) as one, publisher(server, device, "by") as by:
+            for number in range(8):
+                by.publish("t", str(number))
+            assert one.receive(8) == list("01234567")
+            one.leave()
+            for number in range(3):
+                by.publish("t", str(number))
+            with Peer(server, device, "one", **kept) as back:
+                assert back.receive(3) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize("wrong", ["$share/g", "$share/g/", "$share//t", "$share/+/t", "$share/#", "$share/" + "g" * 129 + "/t", "$share/g/$aws/things/x/#"])

@@ -8,6 +8,7 @@ mod codec;
 mod journal;
 mod measure;
 mod policy;
+mod rate;
 mod sql;
 
 use std::path::Path;
@@ -15,8 +16,13 @@ use std::path::Path;
 /// A part's name, and what measures it; it may use the directory.
 type Part = (&'static str, fn(&Path));
 
-const PARTS: [Part; 4] =
-    [("codec", codec::run), ("policy", policy::run), ("sql", sql::run), ("journal", journal::run)];
+const PARTS: [Part; 5] = [
+    ("codec", codec::run),
+    ("policy", policy::run),
+    ("rate", rate::run),
+    ("sql", sql::run),
+    ("journal", journal::run),
+];
 
 fn main() {
     let mut arguments = std::env::args_os().skip(1);

@@ -15,6 +15,11 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 
 
+BRISK = tuple(f"--limit={name}=unlimited" for name in (
+    "connection_publishes_per_s", "connection_bytes_per_s", "client_connects_per_s", "topic_retained_per_s"))
+"""Tests do not wait for a second to pass before they connect, publish or retain once more; `test_quotas.py` does."""
+
+
 def clean_environment(**extra):
     """Our environment without settings of a real AWS account or of another eyot."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "EYOT_", "RUST_LOG"))}
@@ -24,12 +29,13 @@ def clean_environment(**extra):
 class Server:
     """`with Server(directory) as server:` runs one, and checks that it drains with exit code 0."""
 
-    def __init__(self, directory, *flags, wrapper=(), mqtts_port=0, environment=None):
+    def __init__(self, directory, *flags, wrapper=(), mqtts_port=0, environment=None, pace=BRISK):
+        """`pace`: flags that lift AWS's rates."""
         self.directory = Path(directory)
         self.data_dir = self.directory / "data"
         self.log_path = self.directory / "eyot.log"
         self.ready_path = self.directory / "ready.json"
-        self.flags = flags
+        self.flags = (*pace, *flags)
         self.wrapper = tuple(wrapper)
         self.environment = environment or {}
         self.mqtts_port_asked = str(mqtts_port)

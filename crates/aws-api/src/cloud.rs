@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_model::Service;
 use axum::Router;
@@ -54,8 +53,6 @@ pub struct Parts {
     pub hosts: Hosts,
     /// Under which names the ports for devices are.
     pub device_hosts: Hosts,
-    /// How long a WebSocket may last; `None`: as long as it likes.
-    pub websocket_duration_max: Option<Duration>,
     /// More metrics in Prometheus's text format, for `/_eyot/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }

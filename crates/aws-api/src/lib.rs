@@ -43,4 +43,3 @@ pub use serve::{
     CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX, WRITE_TIMEOUT, WebSockets, WebSocketsEnd,
     serve,
 };
-pub use websocket::WEBSOCKET_DURATION_MAX;

@@ -344,7 +344,8 @@ impl Acceptor {
             let client_id = Some(arrival.client.who.client_id.to_string());
             let certificate_id = arrival.client.certificate_id;
             let at = Stage::Connect;
-            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at, unauthorized: None });
+            let (unauthorized, throttled) = (None, None);
+            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at, unauthorized, throttled });
         }
     }
 
@@ -360,8 +361,14 @@ impl Acceptor {
                     self.counters.connects_late.increment();
                     let reason = "the TLS handshake did not come in time".to_owned();
                     let at = Stage::Connect;
-                    let refusal =
-                        Refusal { client_id: None, certificate_id: None, reason, at, unauthorized: None };
+                    let refusal = Refusal {
+                        client_id: None,
+                        certificate_id: None,
+                        reason,
+                        at,
+                        unauthorized: None,
+                        throttled: None,
+                    };
                     self.tell(peer, &refusal, now);
                 }
                 Some(Guest::Unfinished(unfinished)) => {

@@ -1,16 +1,18 @@
 //! May this client do this? Asks the registry who it is and its policies what it may.
 //!
 //! A client with a certificate keeps the principal that it was last looked up as, with the registry's epoch: one atomic
-//! load tells whether a decision needs a new look-up. Other clients have the same rights as long as the server runs. Decisions about the topic that was used last are kept for the same epoch
-//! and second (policies may ask for the time): devices repeat their topics.
+//! load tells whether a decision needs a new look-up. Other clients have the same rights as long as the server runs.
+//! Decisions about the topic that was used last are kept for the same epoch and second (policies may ask for the time):
+//! devices repeat their topics.
 
+use crate::account::Place;
 use crate::carried::Identity;
 use crate::message::Due;
 use crate::publication::now_ms;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use iot_policy::{Action, Context, Decision, Effect, PolicySet, Resource};
-use mqtt_session::{Accepted, ClientId, Session, Will};
+use mqtt_session::{Accepted, ClientId, Session, Throttled, Will};
 use mqtt_wire::topic::SHARE_PREFIX;
 use mqtt_wire::{Connect, ReasonCode};
 use pki::CertificateId;
@@ -55,6 +57,8 @@ pub(crate) struct Client {
     epoch: u64,
     published: Option<LastDecision>,
     received: Option<LastDecision>,
+    /// Held while it is connected.
+    place: Option<Place>,
 }
 
 /// What a client may do.
@@ -143,11 +147,21 @@ pub(crate) struct ConnectDenied {
     pub(crate) answer: Option<ReasonCode>,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
+    /// It may come in, and there are too many, or they come too fast.
+    pub(crate) throttled: Option<Throttled>,
 }
 
 impl From<String> for ConnectDenied {
     fn from(reason: String) -> Self {
-        Self { reason, answer: Some(ReasonCode::NotAuthorized), unauthorized: None }
+        Self { reason, answer: Some(ReasonCode::NotAuthorized), unauthorized: None, throttled: None }
+    }
+}
+
+impl From<Throttled> for ConnectDenied {
+    /// [AWS mqtt5-reason-codes] One of MQTT 3.1.1 is hung up on.
+    fn from(throttled: Throttled) -> Self {
+        let (reason, answer) = (throttled.to_string(), Some(ReasonCode::QuotaExceeded));
+        Self { reason, answer, unauthorized: None, throttled: Some(throttled) }
     }
 }
 
@@ -167,7 +181,7 @@ pub(crate) fn connect(
     let rights = Rights::of(shared, identity)?;
     let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
         let answer = refusal.answer(connect.version);
-        ConnectDenied { reason: refusal.to_string(), answer, unauthorized: None }
+        ConnectDenied { answer, ..ConnectDenied::from(refusal.to_string()) }
     })?;
     let client_id = match accepted.client_id {
         ClientId::Given => connect.client_id.into(),
@@ -185,12 +199,14 @@ pub(crate) fn connect(
         peer,
         domain_name: server_name.map(Into::into),
     });
-    let client = Client { who, certificate_id, rights, epoch, published: None, received: None };
+    let mut client =
+        Client { who, certificate_id, rights, epoch, published: None, received: None, place: None };
     let permit = client.permit_connect(&shared.registry, &accepted, session.will());
     permit.map_err(|reason| {
         let unauthorized = Some(Arc::clone(&client.who));
         ConnectDenied { unauthorized, ..ConnectDenied::from(reason) }
     })?;
+    client.place = Some(shared.account.connect(&client.who.client_id, now)?);
     Ok((session, accepted, client))
 }
 
@@ -206,7 +222,14 @@ pub(crate) fn permit_again(
         return Ok(());
     }
     let rights = Rights::Certificate(active_principal(&shared.registry, certificate_id)?);
-    let client = Client { rights, who: Arc::clone(&client.who), published: None, received: None, ..*client };
+    let client = Client {
+        rights,
+        who: Arc::clone(&client.who),
+        published: None,
+        received: None,
+        place: None,
+        ..*client
+    };
     client.permit_connect(&shared.registry, accepted, will)
 }
 
@@ -333,6 +356,11 @@ impl Client {
         };
         let effects = [decide(topic), decide(&shared)];
         effects.contains(&Effect::Allowed) && !effects.contains(&Effect::ExplicitDeny)
+    }
+
+    /// It is no longer connected, and decides on about what it left behind.
+    pub(crate) fn leave(&mut self) {
+        self.place = None;
     }
 
     /// Looks the principal up again if anything has changed in the registry.

@@ -18,6 +18,7 @@ use crate::tls::{Identities, Tls};
 use crate::visitor::WebHandler;
 use crate::{BrokerConfig, Parts, StartError};
 use mio::{Poll, Token, Waker};
+use mqtt_session::Quota;
 use mqtt_wire::QoS;
 use registry::Change;
 use std::net::{IpAddr, SocketAddr};
@@ -234,6 +235,11 @@ impl Broker {
             sum.add(&peer.counters);
         }
         sum
+    }
+
+    /// How often each quota was exceeded since the start.
+    pub fn throttled(&self) -> impl Iterator<Item = (Quota, u64)> {
+        self.shared.account.throttled()
     }
 
     /// Ends in order: no new connections; what was received is made durable and acknowledged, what waits for

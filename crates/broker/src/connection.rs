@@ -2,7 +2,7 @@
 
 use crate::authorize::Client;
 use crate::denials::Denials;
-use crate::event_loop::{Replay, Unconfirmed};
+use crate::event_loop::{ConnectionPace, Replay, Unconfirmed};
 use crate::lifecycle_events::{Event, Presence};
 use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
@@ -17,6 +17,7 @@ use mqtt_wire::{PacketId, QoS};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 use store::Position;
 
 /// Reads of one client before the others of its loop get their turn, each of the size of the loop's buffer.
@@ -32,6 +33,7 @@ pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) presence: Presence,
     pub(crate) denials: Denials,
+    pub(crate) pace: ConnectionPace,
     pub(crate) outbox: Outbox,
     /// Direct messages whose sender waits for the PUBACK: at most as many as the window.
     pub(crate) unconfirmed: Vec<Unconfirmed>,
@@ -112,6 +114,7 @@ impl Connection {
         client: Client,
         presence: Presence,
         seat: Seat,
+        now: Instant,
     ) -> Self {
         Self {
             transport,
@@ -119,6 +122,7 @@ impl Connection {
             client,
             presence,
             denials: Denials::default(),
+            pace: ConnectionPace::new(now),
             outbox: Outbox::default(),
             unconfirmed: Vec::new(),
             input: Vec::new(),
@@ -141,14 +145,15 @@ impl Connection {
         }
     }
 
-    /// Whether its bytes may be taken: not while it is opening, closing or stalled, does not read what it is sent, or has too
-    /// many publishes without their PUBACK.
+    /// Whether its bytes may be taken: not while it is opening, closing or stalled, does not read what it is sent, has sent
+    /// more than its rate, or has too many publishes without their PUBACK.
     pub(crate) fn may_read(&self) -> bool {
         !self.is_closing
             && !self.is_opening
             && self.stalled.is_none()
             && self.held.len() < HELD_MAX
             && !self.outbox.is_full()
+            && !self.pace.holds_reads()
             && self.session.wants_read()
     }
 

@@ -9,7 +9,7 @@ use crate::shared::Shared;
 use crate::transport::{Pipe, Read, Transport};
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
-use mqtt_session::{Accepted, Peer, Session};
+use mqtt_session::{Accepted, Peer, Session, Throttled};
 use mqtt_wire::ProtocolVersion::{self, V5, V311};
 use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, PropertiesWriter, Property, ReasonCode};
 use pki::CertificateId;
@@ -74,6 +74,8 @@ pub(crate) struct Refusal {
     pub(crate) at: Stage,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
+    /// It may come in, and there are too many, or they come too fast.
+    pub(crate) throttled: Option<Throttled>,
 }
 
 /// How far a refused connection came.
@@ -309,7 +311,8 @@ impl Unfinished {
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
                 let refusal = self.refusal(Stage::Connect, denied.reason);
-                (Refusal { client_id, unauthorized: denied.unauthorized, ..refusal }, denied.answer)
+                let (unauthorized, throttled) = (denied.unauthorized, denied.throttled);
+                (Refusal { client_id, unauthorized, throttled, ..refusal }, denied.answer)
             })
     }
 
@@ -377,7 +380,7 @@ impl Unfinished {
             Some(Identity::Certificate(id)) => Some(*id),
             Some(Identity::AccessKey(_) | Identity::Insecure) | None => None,
         };
-        Refusal { client_id: None, certificate_id, reason, at, unauthorized: None }
+        Refusal { client_id: None, certificate_id, reason, at, unauthorized: None, throttled: None }
     }
 }
 

@@ -12,6 +12,7 @@
 //! futures in `completion` resolve from these threads and run on anybody's.
 
 mod acceptor;
+mod account;
 mod admission;
 mod authorize;
 mod broker;

@@ -6,7 +6,7 @@ use crate::sessions::{Concerned, HandedOut, Offer};
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use bytes::Bytes;
-use mqtt_session::Attached;
+use mqtt_session::{Attached, Throttled};
 use mqtt_wire::{Properties, QoS, TopicName};
 use rules::{Consequences, Republish, RuleSet};
 use services::{RetainedChange, RetainedChanges, RetainedMessage};
@@ -67,6 +67,9 @@ pub enum PublishError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Messages come too fast.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// What the rules keep of it was refused by the journal.
     #[error(transparent)]
     Journal(#[from] AppendError),
@@ -349,6 +352,7 @@ pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Pub
     if let Topic::Reserved(reason) = topics::of_publish(publish.topic) {
         return Err(refused(reason.to_owned()));
     }
+    shared.account.publish_in_elsewhere(publish.retain.then_some(publish.topic), Instant::now())?;
     publish_to_all(shared, topic, publish)
 }
 

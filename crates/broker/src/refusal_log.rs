@@ -7,7 +7,7 @@ use crate::handshake::{Refusal, Stage};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Refusals of clients without a registered certificate that are told one by one before they are counted only.
+/// Refusals of clients without a registered certificate, or of ones that come too often, that are told one by one before they are counted only.
 ///
 /// Enough for a whole workshop of devices with the wrong keys.
 const STRANGERS_MAX: u32 = 100;
@@ -71,7 +71,9 @@ impl RefusalLog {
 
     /// A connection was refused for this reason. `is_known`: its certificate is registered; anybody can make another.
     pub(crate) fn refused(&mut self, peer: SocketAddr, refusal: &Refusal, is_known: bool, now: Instant) {
-        if is_known || refusal.at == Stage::Tcp || self.may_tell_of_stranger(now) {
+        // Who is throttled may come again as fast as it can.
+        let is_rare = is_known && refusal.throttled.is_none();
+        if is_rare || refusal.at == Stage::Tcp || self.may_tell_of_stranger(now) {
             log_refusal(peer, refusal);
         } else {
             self.untold.add(peer);
@@ -98,7 +100,7 @@ impl RefusalLog {
         if let Some((connections, peer)) = self.untold.take(now) {
             tracing::warn!(
                 target: "eyot::connect", %peer, connections,
-                reason = "no usable TLS, no certificate, or one that is not registered; too many to tell of each",
+                reason = "no usable TLS, no certificate or one that is not registered, or throttled; too many to tell of each",
                 "connections refused"
             );
         }
@@ -148,6 +150,8 @@ pub(crate) fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
 mod tests {
     use super::*;
 
+    use mqtt_session::{Limits, Quota};
+
     const PEER: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 4_000);
 
@@ -158,6 +162,7 @@ mod tests {
             reason: "rubbish".to_owned(),
             at: Stage::Tls,
             unauthorized: None,
+            throttled: None,
         }
     }
 
@@ -173,6 +178,9 @@ mod tests {
         assert_eq!(log.untold.count, 5, "there was time for one");
         log.refused(PEER, &stranger(), true, start + STRANGER_EVERY);
         assert_eq!(log.untold.count, 5, "a device that we know is always told");
+        let throttled = Some(Quota::ClientConnects.exceeded(&Limits::aws()));
+        log.refused(PEER, &Refusal { throttled, ..stranger() }, true, start + STRANGER_EVERY);
+        assert_eq!(log.untold.count, 6, "but not one that comes too often");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What all threads of the broker share.
 
+use crate::account::Account;
 use crate::config::StartError;
 use crate::counters::ThreadCounters;
 use crate::mailbox::{Mail, Mailbox};
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) reception: Arc<Reception>,
     /// Who takes connections that speak HTTP.
     pub(crate) web: WebDoor,
+    pub(crate) account: Account,
     pub(crate) peers: Vec<Peer>,
     /// Mailboxes that are more than half full.
     congested: Arc<AtomicUsize>,
@@ -109,6 +111,7 @@ impl Shared {
             retained,
             sessions,
             store,
+            account: Account::new(Arc::clone(&limits), Instant::now()),
             limits,
             peers,
             congested,
@@ -184,6 +187,11 @@ impl Shared {
     /// Whether some loop is so far behind that the others should stop reading for a moment.
     pub(crate) fn is_congested(&self) -> bool {
         self.congested.load(Ordering::Relaxed) > 0
+    }
+
+    /// Subscriptions of all clients, as far as the loops have told by now.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.peers.iter().map(|peer| peer.subscriptions.load(Ordering::Acquire)).sum()
     }
 
     /// Sends messages to every loop that has subscribers.

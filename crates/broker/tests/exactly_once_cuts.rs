@@ -180,7 +180,7 @@ impl World {
                     let _ = client.try_send(&Packet::PubRel(Ack::success(id(packet_id))));
                 }
                 Received::PubComp(packet_id) => drop(self.unfinished.remove(&packet_id)),
-                other => panic!("seed {}: {other:?}", self.seed),
+                other => unreachable!("seed {}: {other:?}", self.seed),
             }
         }
         self.sending = Some(client);
@@ -205,7 +205,7 @@ impl World {
                     self.taken.remove(&packet_id);
                     Packet::PubComp(Ack::success(id(packet_id)))
                 }
-                other => panic!("seed {}: {other:?}", self.seed),
+                other => unreachable!("seed {}: {other:?}", self.seed),
             };
             // It may be lost, too.
             if self.random.chance(80) && client.try_send(&answer).is_err() {

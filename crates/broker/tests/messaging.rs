@@ -5,7 +5,7 @@ mod support;
 use mqtt_session::Limits;
 use mqtt_wire::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mqtt_wire::{Disconnect, Packet, QoS};
-use support::{ALLOW_ALL, Client, Cloud, Options, Received, Setup, logged, received, until};
+use support::{ALLOW_ALL, Client, Cloud, Options, Received, Setup, brisk, logged, received, until};
 
 /// Everything but receiving on `secret/…` and publishing to `forbidden/…`.
 const RESTRICTED: &str = r#"{"Version":"2012-10-17","Statement":[
@@ -110,7 +110,7 @@ fn unsubscribing_ends_it_and_subscribing_again_changes_the_qos() {
 
 #[test]
 fn the_window_holds_messages_back_until_they_are_acknowledged() {
-    let limits = Limits { inflight_outbound_max: 2, ..Limits::aws() };
+    let limits = Limits { inflight_outbound_max: 2, ..brisk() };
     let cloud = Cloud::with(Setup { limits, ..Setup::default() });
     let mut subscriber = cloud.connect(&cloud.device(ALLOW_ALL));
     subscriber.subscribe(&[("t", AtLeastOnce), ("end", AtMostOnce)]);
@@ -240,7 +240,7 @@ fn the_will_is_published_unless_the_client_says_good_bye() {
 
 #[test]
 fn silence_of_one_and_a_half_keep_alives_ends_the_connection() {
-    let limits = Limits { keep_alive_min_s: 1, ..Limits::aws() };
+    let limits = Limits { keep_alive_min_s: 1, ..brisk() };
     let cloud = Cloud::with(Setup { limits, ..Setup::default() });
     let device = cloud.device(ALLOW_ALL);
     let options = Options { keep_alive_s: 1, ..Options::default() };

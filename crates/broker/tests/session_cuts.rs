@@ -247,7 +247,7 @@ impl World {
                 Received::Publish { topic, payload, .. } => {
                     subscriber.heard(&topic, &payload, &context, &mut self.counts);
                 }
-                other => panic!("{context}: {other:?}"),
+                other => unreachable!("{context}: {other:?}"),
             }
         }
     }
@@ -280,7 +280,7 @@ impl World {
                 Received::Publish { topic, payload, .. } => {
                     subscriber.heard(&topic, &payload, &context, &mut self.counts);
                 }
-                other => panic!("{context}: {other:?}"),
+                other => unreachable!("{context}: {other:?}"),
             }
         }
     }
@@ -304,7 +304,7 @@ impl World {
                         let _ = client.try_send(&Packet::PubAck(mqtt_wire::Ack::success(packet_id)));
                     }
                 }
-                Ok(other) => panic!("{context}: {other:?}"),
+                Ok(other) => unreachable!("{context}: {other:?}"),
                 Err(error) => {
                     assert!(error.kind() != io::ErrorKind::WouldBlock, "{context}: the server is silent");
                     return false;

@@ -12,11 +12,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use broker::TlsVersions;
+use mqtt_session::{Limits, Profile};
 use serde::Deserialize;
 
 use crate::directory;
 use crate::duration::HumanDuration;
 use crate::failure::{Context as _, Failure, Outcome};
+use crate::limit_overrides::{self, LimitOverride};
 
 /// The file of settings in the data directory.
 pub(crate) const FILE_NAME: &str = "eyot.toml";
@@ -29,7 +31,7 @@ macro_rules! settings {
         }
         optional {
             $( $opt_field:ident: $opt_type:ty = $opt_default:literal, $opt_key:literal, $opt_variable:literal,
-               $opt_value:literal, $opt_text:literal $(, [$($opt_argument:tt)*])?; )*
+               $opt_value:literal, $opt_text:literal $(, [$($opt_argument:tt)*])? $(, in file $read:literal)?; )*
         }
     ) => {
         /// What one source said; nothing where it is silent.
@@ -45,7 +47,7 @@ macro_rules! settings {
             $(
                 #[arg(long = $opt_key, env = $opt_variable, value_name = $opt_value, hide_env_values = true,
                       help = concat!($opt_text, " [default: ", $opt_default, "]") $(, $($opt_argument)*)?)]
-                #[serde(rename = $opt_key)]
+                #[serde(rename = $opt_key $(, deserialize_with = $read)?)]
                 pub(crate) $opt_field: Option<$opt_type>,
             )*
         }
@@ -106,6 +108,9 @@ settings! {
             [value_enum];
     }
     optional {
+        limit: Vec<LimitOverride> = "none", "limit", "EYOT_LIMIT", "NAME=VALUE",
+            "Another value for one of the limits, repeatable; `eyot limits` lists them. In the file a table: [limit]",
+            [value_delimiter = ','], in file "crate::limit_overrides::read";
         data_dir: PathBuf = "the platform's data directory + /eyot", "data-dir", "EYOT_DATA_DIR", "DIR",
             "Directory of everything that is kept: CA, journal, state, logs, eyot.toml";
         device_host: Host = "127.0.0.1, with --lan 0.0.0.0", "device-host", "EYOT_DEVICE_HOST", "ADDRESS",
@@ -251,6 +256,16 @@ pub(crate) enum LimitsProfile {
     None,
 }
 
+impl From<LimitsProfile> for Profile {
+    fn from(profile: LimitsProfile) -> Self {
+        match profile {
+            LimitsProfile::Aws => Self::Aws,
+            LimitsProfile::Relaxed => Self::Relaxed,
+            LimitsProfile::None => Self::None,
+        }
+    }
+}
+
 impl FromStr for LimitsProfile {
     type Err = String;
 
@@ -273,7 +288,9 @@ impl Settings {
             Some(dir) => read_file(&dir.join(FILE_NAME))?,
             None => Given::default(),
         };
-        let mut settings = given.over(file).with_defaults();
+        // One by one: a limit that the file sets holds beside another one of the command line.
+        let limit = limit_overrides::over(given.limit.as_deref(), file.limit.as_deref());
+        let mut settings = Given { limit, ..given }.over(file).with_defaults();
         settings.data_dir = data_dir;
         settings.check()?;
         Ok(settings)
@@ -285,6 +302,11 @@ impl Settings {
                 .why("neither XDG_DATA_HOME nor HOME is set")
                 .advice("name one with --data-dir DIR, or use --in-memory"));
         }
+        self.limits_in_force().check().map_err(|error| {
+            Failure::new("these limits do not fit together")
+                .because(&error)
+                .advice("correct --limit; `eyot limits` shows all of them")
+        })?;
         if !CONNECT_TIMEOUTS.contains(&self.connect_timeout.0) {
             return Err(Failure::new(format!(
                 "a connect-timeout of {} cannot be used",
@@ -312,6 +334,15 @@ impl Settings {
                 .advice("name the port as well, or leave the policy out"));
         }
         Ok(())
+    }
+
+    /// The profile's limits with the changes to them.
+    pub(crate) fn limits_in_force(&self) -> Limits {
+        let mut limits = Limits::of(self.limits.into());
+        for LimitOverride { name, value } in self.limit.iter().flatten() {
+            limits.set(name, value).expect("parsing a change has tried it");
+        }
+        limits
     }
 
     /// The address that devices connect to.
@@ -443,11 +474,37 @@ mod tests {
             ("account-id = \"12\"", "twelve digits"),
             ("limits = \"many\"", "aws, relaxed or none"),
             ("data-dir = \"/x\"", "data-dir"),
+            ("[limit]\nsubscriptions = 1", "is it `subscriptions_max`?"),
+            ("[limit]\nsubscriptions_max = -1", "whole number"),
+            ("[limit]\nsubscriptions_max = [1]", "subscriptions_max"),
+            ("limit = [\"subscriptions_max\"]", "NAME=VALUE"),
+            ("[limit]\nkeep_alive_min_s = 1201", "keep_alive_min_s is above keep_alive_max_s"),
             ("api-host = \"0.0.0.0\"", "access keys"),
         ] {
             let failure = in_dir(&directory_with(file), &[]).expect_err(file).to_string();
             assert!(failure.contains(word), "{file}: {failure}");
         }
+    }
+
+    #[test]
+    fn limits_are_changed_one_by_one() {
+        let dir = directory_with(
+            "limits = \"relaxed\"\n[limit]\nsubscriptions_max = 7\npayload_bytes_max = \"2MiB\"\nretained_on_wildcards = false\n",
+        );
+        let limits = |arguments: &[&str]| in_dir(&dir, arguments).expect("valid").limits_in_force();
+        let of_file = Limits {
+            subscriptions_max: 7,
+            payload_bytes_max: 2 * 1024 * 1024,
+            retained_on_wildcards: false,
+            ..Limits::relaxed()
+        };
+        assert_eq!(limits(&[]), of_file);
+        let arguments =
+            ["--limit", "subscriptions_max=8,inflight_inbound_max=5", "--limit", "keep_alive_min_s=3"];
+        let expected =
+            Limits { subscriptions_max: 8, inflight_inbound_max: 5, keep_alive_min_s: 3, ..of_file };
+        assert_eq!(limits(&arguments), expected, "what the flags do not name comes from the file");
+        assert_eq!(in_dir(&directory_with(""), &[]).expect("valid").limits_in_force(), Limits::aws());
     }
 
     #[test]

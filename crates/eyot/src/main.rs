@@ -14,6 +14,7 @@ mod directory;
 mod duration;
 mod failure;
 mod input_file;
+mod limit_overrides;
 mod logging;
 mod pico;
 mod provision;

@@ -26,7 +26,7 @@ impl Attached {
         writer.copy(properties, &PropertyId::FORWARDED_UNALTERED).expect("they fit");
         let bytes = writer.finish().as_bytes().len();
         block.truncate(bytes);
-        let (least_s, most_s) = (*limits.message_expiry_s.start(), *limits.message_expiry_s.end());
+        let (least_s, most_s) = (limits.message_expiry_min_s, limits.message_expiry_max_s);
         let expiry_s = properties.message_expiry_interval_s().map(|expiry_s| expiry_s.clamp(least_s, most_s));
         Self { block: block.into_boxed_slice(), expiry_s }
     }

@@ -269,6 +269,11 @@ impl<F> Deliveries<F> {
         self.pending.is_empty() && self.unsent.is_empty() && self.has_room(window)
     }
 
+    /// Whether [`next`](Self::next) may have one.
+    pub(crate) fn has_next(&self, window: usize) -> bool {
+        !(self.pending.is_empty() && self.unsent.is_empty()) && self.has_room(window)
+    }
+
     /// Identifiers whose PUBREL has been sent, or is to be.
     pub(crate) fn unreleased(&self) -> impl Iterator<Item = PacketId> {
         self.inflight

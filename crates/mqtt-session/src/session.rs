@@ -8,7 +8,9 @@ use crate::disconnect::DisconnectReason;
 use crate::keep_alive::KeepAlive;
 use crate::limits::Limits;
 use crate::peer::Peer;
+use crate::rate::TokenBucket;
 use crate::subscriptions::{FilterRefusal, Subscribed, Subscriptions};
+use crate::throttled::{Quota, Throttled};
 use crate::topics::check_topic;
 use crate::violation::Violation;
 use crate::will::Will;
@@ -41,6 +43,8 @@ pub struct Session<F> {
     unreleased: BTreeMap<PacketId, u64>,
     deliveries: Deliveries<F>,
     subscriptions: Subscriptions,
+    /// For [`Limits::connection_publishes_per_s`].
+    publishes: TokenBucket,
 }
 
 /// What a packet asks the caller to do.
@@ -53,6 +57,16 @@ pub enum Event<'p, F> {
         topic: Topic<'p>,
         /// The message.
         publish: Publish<'p>,
+    },
+    /// A PUBLISH above [`Limits::connection_publishes_per_s`]: it goes nowhere. With QoS 1 and 2 a client of MQTT 5 is told so
+    /// by [`Session::expect_ack`] with [`ReasonCode::QuotaExceeded`]; one of MQTT 3.1.1 gets no answer, as from AWS.
+    Throttled {
+        /// Present for QoS 1 and 2.
+        packet_id: Option<PacketId>,
+        /// As it was published.
+        qos: QoS,
+        /// Why.
+        throttled: Throttled,
     },
     /// Check permission, call [`Session::subscribe`] per filter and answer with one SUBACK.
     Subscribe(Subscribe<'p>),
@@ -117,6 +131,7 @@ impl<F> Session<F> {
             unreleased: BTreeMap::new(),
             deliveries: Deliveries::new(),
             subscriptions: Subscriptions::default(),
+            publishes: TokenBucket::full(now),
         };
         let accepted = Accepted {
             client_id,
@@ -138,7 +153,7 @@ impl<F> Session<F> {
         // [MQTT311 3.1.2-24] Any packet counts.
         self.keep_alive.heard(now);
         match *packet {
-            Packet::Publish(publish) => self.receive_publish(publish),
+            Packet::Publish(publish) => self.receive_publish(publish, now),
             Packet::PubAck(ack) => Ok(match self.deliveries.acknowledged(ack.packet_id) {
                 Some(frame) => Event::Delivered { packet_id: ack.packet_id, frame },
                 None => Event::StrayAck(ack.packet_id),
@@ -198,6 +213,24 @@ impl<F> Session<F> {
     /// client then feels the disk's pace through TCP.
     pub fn wants_read(&self) -> bool {
         self.acknowledgements.len() < self.limits.inflight_inbound_max
+    }
+
+    /// Takes one of [`Limits::connection_publishes_per_s`] for a PUBLISH to the client.
+    ///
+    /// # Errors
+    /// When there will be one.
+    pub fn may_send(&mut self, now: Instant) -> Result<(), Instant> {
+        self.publishes.take(1, self.limits.connection_publishes_per_s, now)
+    }
+
+    /// A PUBLISH that [`may_send`](Self::may_send) has allowed was not sent.
+    pub fn give_back(&mut self) {
+        self.publishes.give_back(1, self.limits.connection_publishes_per_s);
+    }
+
+    /// Whether [`next_delivery`](Self::next_delivery) may have one.
+    pub fn has_next_delivery(&self) -> bool {
+        self.deliveries.has_next(self.window())
     }
 
     /// Hands over a message for the client. `frame_bytes` is what it costs to keep it.
@@ -323,6 +356,11 @@ impl<F> Session<F> {
         self.subscriptions.unsubscribe(&filter)
     }
 
+    /// Whether this very filter is subscribed to.
+    pub fn is_subscribed(&self, filter: TopicFilter<'_>) -> bool {
+        self.subscriptions.contains(&filter)
+    }
+
     /// The subscriptions that stand, as they were granted, in the filters' order.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&str, SubscriptionOptions)> {
         self.subscriptions.iter()
@@ -406,7 +444,7 @@ impl<F> Session<F> {
         Ok(Event::Disconnect)
     }
 
-    fn receive_publish<'p>(&mut self, publish: Publish<'p>) -> Result<Event<'p, F>, Violation> {
+    fn receive_publish<'p>(&mut self, publish: Publish<'p>, now: Instant) -> Result<Event<'p, F>, Violation> {
         if publish.qos > self.limits.qos_max {
             return Err(Violation::QoS2Publish);
         }
@@ -418,11 +456,14 @@ impl<F> Session<F> {
         if let Some(topic) = &publish.topic {
             check_topic(topic, &self.limits).map_err(Violation::Topic)?;
         }
+        // Also of a message that is throttled: the next ones may be sent to the alias that it sets.
         let topic = self.aliases.resolve(&publish, &self.limits)?;
-        if publish.qos == QoS::ExactlyOnce
-            && let Some(packet_id) = publish.packet_id
+        let Publish { packet_id, qos, .. } = publish;
+        if qos == QoS::ExactlyOnce
+            && let Some(packet_id) = packet_id
         {
-            // [MQTT311 4.3.3-2] It was taken over already; its PUBREC may have been lost.
+            // [MQTT311 4.3.3-2] It was taken over already; its PUBREC may have been lost. Never throttled: a PUBREC that
+            // refuses it would end the exchange for the client alone.
             if self.unreleased.contains_key(&packet_id) {
                 self.expect_ack(packet_id, QoS::ExactlyOnce, ReasonCode::Success, None);
                 return Ok(Event::Repeated);
@@ -432,6 +473,10 @@ impl<F> Session<F> {
             if unreleased >= self.limits.inflight_inbound_max {
                 return Err(Violation::ReceiveMaximum { unreleased });
             }
+        }
+        if self.publishes.take(1, self.limits.connection_publishes_per_s, now).is_err() {
+            let throttled = Quota::ConnectionPublishes.exceeded(&self.limits);
+            return Ok(Event::Throttled { packet_id, qos, throttled });
         }
         Ok(Event::Publish { topic, publish })
     }

@@ -99,6 +99,10 @@ impl Subscriptions {
         self.0.remove(filter).is_some()
     }
 
+    pub(crate) fn contains(&self, filter: &str) -> bool {
+        self.0.contains_key(filter)
+    }
+
     pub(crate) fn resume<'f>(
         &mut self,
         subscriptions: impl IntoIterator<Item = (&'f str, SubscriptionOptions)>,

@@ -1,7 +1,7 @@
 //! Whatever a client sends and the server does, a session keeps its bounds and never panics.
 #![expect(clippy::unwrap_used, reason = "the packets of these tests are valid by construction")]
 
-use mqtt_session::{Delivery, Event, Limits, Outgoing, Session};
+use mqtt_session::{Delivery, Event, Limits, Outgoing, Rate, Session};
 use mqtt_wire::{
     Ack, ConnAck, Connect, Disconnect, FilterRequest, Packet, PacketId, Properties, ProtocolVersion::V311,
     Publish, QoS, ReasonCode, Subscribe, SubscribeFilters, SubscriptionOptions, TopicFilter, TopicName,
@@ -57,6 +57,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Few enough that a sequence exceeds it now and then.
+const PUBLISHES_PER_S: u32 = 6;
+
 fn limits() -> Limits {
     Limits {
         payload_bytes_max: 16,
@@ -66,6 +69,7 @@ fn limits() -> Limits {
         inflight_outbound_max: 3,
         pending_deliveries_max: 4,
         pending_bytes_max: 60,
+        connection_publishes_per_s: Rate::per_second(PUBLISHES_PER_S),
         ..Limits::aws()
     }
 }
@@ -82,6 +86,8 @@ struct Model {
     inflight: VecDeque<PacketId>,
     pending: VecDeque<(u32, usize)>,
     next_frame: u32,
+    /// PUBLISH packets that were taken since time has passed: by whole seconds, which fill the bucket.
+    taken: u32,
 }
 
 impl Model {
@@ -107,6 +113,7 @@ impl Model {
             inflight: VecDeque::new(),
             pending: VecDeque::new(),
             next_frame: 0,
+            taken: 0,
         }
     }
 
@@ -212,6 +219,7 @@ impl Model {
             }
             Step::Wait(seconds) => {
                 self.now += Duration::from_secs(*seconds);
+                self.taken = if *seconds > 0 { 0 } else { self.taken };
                 let late = self.session.handle_timeout(self.now).is_some();
                 let due = self.session.poll_timeout().unwrap() <= self.now;
                 prop_assert_eq!(late, due);
@@ -229,12 +237,15 @@ impl Model {
         match self.session.receive(&packet, self.now) {
             Ok(Event::Publish { publish, .. }) => {
                 prop_assert!(publish.payload.len() <= 16 && publish.qos != QoS::ExactlyOnce);
+                self.taken += 1;
+                prop_assert!(self.taken <= PUBLISHES_PER_S);
                 if let Some(id) = publish.packet_id {
                     self.position += 1;
                     self.session.expect_ack(id, publish.qos, ReasonCode::Success, Some(self.position));
                     self.owed.push_back(id);
                 }
             }
+            Ok(Event::Throttled { .. }) => prop_assert_eq!(self.taken, PUBLISHES_PER_S),
             Ok(Event::Subscribe(subscribe)) => {
                 for request in subscribe.filters.iter() {
                     let granted = self.session.subscribe(request.filter, request.options);

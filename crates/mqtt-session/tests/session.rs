@@ -183,7 +183,7 @@ fn what_a_broken_connection_leaves_goes_on_in_the_next() {
         assert!(client.session.is_open());
         let sent = client.session.deliver(QoS::AtLeastOnce, frame, 1);
         let Delivery::Send(Outgoing { packet_id: Some(packet_id), frame, .. }) = sent else {
-            panic!("{sent:?}")
+            unreachable!("{sent:?}")
         };
         client.session.remember(packet_id, frame);
     }
@@ -506,7 +506,7 @@ fn a_message_to_the_client_with_qos_2_arrives_once() {
     for frame in ["a", "b"] {
         let sent = client.session.deliver(QoS::ExactlyOnce, frame, 1);
         let Delivery::Send(Outgoing { packet_id: Some(packet_id), frame, .. }) = sent else {
-            panic!("{sent:?}")
+            unreachable!("{sent:?}")
         };
         client.session.remember(packet_id, frame);
     }

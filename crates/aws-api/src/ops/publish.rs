@@ -62,6 +62,10 @@ impl From<PublishError> for ApiError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Topic { .. } => Self::invalid(error.to_string()),
+            // [AWS iot-data Publish] 429.
+            PublishError::Throttled(throttled) => {
+                Self::modelled("ThrottlingException", throttled.to_string())
+            }
             PublishError::Journal(error) => error.into(),
         }
     }

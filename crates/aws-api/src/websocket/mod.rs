@@ -27,9 +27,6 @@ use crate::dispatch::{new_request_id, now_ms, text_headers};
 use crate::identity;
 use crate::sigv4::{Message, Payload};
 
-/// How long a WebSocket may last. [AWS iot protocols] "up to 24 hours"; its end is WEBSOCKET_TTL_EXPIRATION.
-pub const WEBSOCKET_DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// [AWS iot protocols]
 pub(crate) const PATH: &str = "/mqtt";
 
@@ -68,7 +65,9 @@ impl Upgrade {
         };
         let line = Arc::clone(&carried.line);
         cloud.parts.broker.bring(carried);
-        carry::carry(stream, early, pipe, &line, cloud.parts.websocket_duration_max).await;
+        let lasts_s = cloud.parts.limits.websocket_duration_max_s;
+        let lasts = (lasts_s < u32::MAX).then(|| Duration::from_secs(lasts_s.into()));
+        carry::carry(stream, early, pipe, &line, lasts).await;
         seats
     }
 }

@@ -35,16 +35,16 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::with(aws_api::CONNECTIONS_MAX, None)
+        Self::with(aws_api::CONNECTIONS_MAX, Limits::aws())
     }
 
-    /// One with so many connections of the API, and WebSockets that last so long.
-    pub(crate) fn with(connections_max: usize, websocket_duration_max: Option<Duration>) -> Self {
+    /// One with so many connections of the API, and these limits of clients.
+    pub(crate) fn with(connections_max: usize, limits: Limits) -> Self {
         let opening = Store::open(StoreOptions::in_memory()).unwrap();
         let (store, logs) = Logs::start(opening).unwrap();
         let identity = Identity { region: "us-east-1".to_owned(), account_id: "000000000000".to_owned() };
         let registry = Arc::new(Registry::load(&store, identity).unwrap());
-        let rules = Arc::new(Rules::load(&store, Arc::clone(&logs), "000000000000", Limits::aws()).unwrap());
+        let rules = Arc::new(Rules::load(&store, Arc::clone(&logs), "000000000000", limits.clone()).unwrap());
         let shadows = Arc::new(Shadows::load(&store).unwrap());
         let retained = Arc::new(Retained::load(&store, RetainedLimits::default()).unwrap());
         let names = ServerNames::new(["localhost".to_owned()]).unwrap();
@@ -56,7 +56,8 @@ impl Server {
             store: store.clone(),
             identities: authority.server_identities(),
         };
-        let config = BrokerConfig::new("127.0.0.1:0".parse().unwrap());
+        let mut config = BrokerConfig::new("127.0.0.1:0".parse().unwrap());
+        config.limits = limits.clone();
         let broker = Arc::new(Broker::start(config, broker).unwrap());
 
         let runtime =
@@ -72,11 +73,10 @@ impl Server {
             broker,
             authority,
             store,
-            limits: Limits::aws(),
+            limits,
             endpoint: "localhost".to_owned(),
             hosts: Hosts::new(address, []),
             device_hosts: Hosts::new(address, []),
-            websocket_duration_max,
             metrics: Arc::new(|| "eyot_more 1\n".to_owned()),
         });
         let own = axum::Router::new().route("/_eyot/own", axum::routing::get(|| async { "own" }));

@@ -5,14 +5,13 @@ use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_api::sigv4::{Credentials, Message, Payload, sign};
+use mqtt_session::Limits;
 
 use crate::server::Server;
 
-/// MQTT 5 CONNECT of client `c`: no properties.
-const CONNECT: [u8; 16] = [0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 1, b'c'];
-
-/// A WebSocket on which that client is connected.
-fn connected(server: &Server) -> TcpStream {
+/// A WebSocket on which a client of MQTT 5 with this name is connected.
+fn connected(server: &Server, client_id: char) -> TcpStream {
+    let connect = [0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 1, client_id as u8];
     let host = server.address.to_string();
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let headers = [("host", host.as_str())];
@@ -31,7 +30,7 @@ fn connected(server: &Server) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     // CONNECT right behind the request, masked with zeros.
-    let frame = [&[0x82, 0x80 | CONNECT.len() as u8, 0, 0, 0, 0][..], &CONNECT].concat();
+    let frame = [&[0x82, 0x80 | connect.len() as u8, 0, 0, 0, 0][..], &connect].concat();
     stream.write_all(&[request.as_bytes(), &frame].concat()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -58,8 +57,8 @@ fn frame_of(stream: &mut TcpStream) -> (u8, Vec<u8>) {
 /// [AWS iot protocols] A client of MQTT 5 learns it in its own words first: 0xA0, Maximum connect time.
 #[test]
 fn a_websocket_that_has_lasted_long_enough_is_ended() {
-    let server = Server::with(8, Some(Duration::from_millis(300)));
-    let mut stream = connected(&server);
+    let server = Server::with(8, Limits { websocket_duration_max_s: 1, ..Limits::none() });
+    let mut stream = connected(&server, 'c');
     let (kind, disconnect) = frame_of(&mut stream);
     assert_eq!((kind, disconnect[0], disconnect[2]), (2, 0xe0, 0xa0), "{disconnect:?}");
     let (kind, code) = frame_of(&mut stream);
@@ -71,8 +70,8 @@ fn a_websocket_that_has_lasted_long_enough_is_ended() {
 
 #[test]
 fn websockets_are_none_of_the_apis_connections() {
-    let server = Server::with(1, None);
-    let open: Vec<_> = (0..3).map(|_| connected(&server)).collect();
+    let server = Server::with(1, Limits::none());
+    let open = ['a', 'b', 'c'].map(|client_id| connected(&server, client_id));
     let answer = server.iot("GET", "/things", "");
     assert_eq!(answer.status, 200, "{answer:?}");
     drop(open);

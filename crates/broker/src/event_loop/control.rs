@@ -102,6 +102,11 @@ impl EventLoop {
         if must_wait {
             return reply.give(Sent::NoRoom);
         }
+        if let Err((quota, _)) = self.may_send(key) {
+            self.hold_up(key, quota);
+            return reply.give(Sent::NoRoom);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let due = Due::new(Arc::clone(&message), qos, false);
         let Delivery::Send(Outgoing { packet_id, qos, .. }) = connection.session.deliver(qos, due, bytes)
         else {
@@ -120,6 +125,7 @@ impl EventLoop {
             if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
             }
+            self.give_back(key);
             return reply.give(Sent::NoRoom);
         }
         match packet_id {

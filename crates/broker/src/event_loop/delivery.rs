@@ -2,7 +2,6 @@
 
 use super::EventLoop;
 use super::frames::{Header, View, with_packet};
-use super::lifecycle::Farewell;
 use crate::connection::{Connection, Reply};
 use crate::message::{Due, Message};
 use crate::publication::{Effects, Incoming};
@@ -104,9 +103,15 @@ impl EventLoop {
             self.me().counters.dropped_slow.increment();
             return self.tell_slow(key, "its socket is full; QoS 0 messages for it are dropped");
         }
+        // [AWS General Reference] "Publish requests that exceed that quota are discarded."
+        if let Err((quota, _)) = self.may_send(key) {
+            return self.hold_up(key, quota);
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let peer = connection.session.peer();
         let (frame, _) = self.frames.of(view, peer.version, QoS::AtMostOnce, self.now);
         if !peer.takes(frame.len()) {
+            self.give_back(key);
             return self.me().counters.dropped_too_large.increment();
         }
         connection.outbox.push_frame(frame, retain, None, &mut self.pool);
@@ -126,15 +131,23 @@ impl EventLoop {
             return;
         }
         self.make_room(key);
+        // What waits behind others anyway asks when its turn has come.
+        let goes_now = self.connections.get(key).is_some_and(|connection| {
+            !connection.outbox.is_full() && !connection.is_closing && connection.session.is_open()
+        });
+        let too_fast = if goes_now { self.may_send(key).err() } else { None };
         let Some(connection) = self.connections.get_mut(key) else { return };
         let peer = *connection.session.peer();
         let (frame, at) = self.frames.of(view, peer.version, qos, self.now);
         if !peer.takes(frame.len()) {
+            if goes_now && too_fast.is_none() {
+                self.give_back(key);
+            }
             return self.me().counters.dropped_too_large.increment();
         }
         let due = Due::new(Arc::clone(message), qos, retain);
         let bytes = message.bytes_len();
-        let delivery = if connection.outbox.is_full() {
+        let delivery = if !goes_now || too_fast.is_some() {
             connection.session.hold(qos, due, bytes)
         } else {
             connection.session.deliver(qos, due, bytes)
@@ -151,22 +164,22 @@ impl EventLoop {
                 self.tell_slow(key, &reason.to_string());
             }
         }
+        // [AWS General Reference] QoS 1 is tried again for an hour: it waits, as for the window.
+        if let Some((quota, at)) = too_fast {
+            self.wait_for_rate(key, quota, at);
+        }
     }
 
     /// Does not wait for the turn's end with an outbox that is full, if its socket is not known to be: one turn can
     /// bring more for a client than its outbox holds.
     fn make_room(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.outbox.is_full()
-            && !connection.is_blocked()
-            && let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool)
-        {
-            let farewell = Farewell::broken(&connection.transport, &error);
-            self.end(key, farewell);
+        if connection.outbox.is_full() && !connection.is_blocked() {
+            self.write_out(key);
         }
     }
 
-    /// Sends what waited in the session and in the inbox, as far as the window and the socket have room.
+    /// Sends what waited in the session and in the inbox, as far as the window, the socket and the rate have room.
     pub(super) fn feed(&mut self, key: Key) {
         for _ in 0..FED_AT_ONCE {
             let Some(outgoing) = self.next_outgoing(key) else { return self.feed_replays(key) };
@@ -188,6 +201,28 @@ impl EventLoop {
         if connection.outbox.is_full() || connection.is_closing || connection.is_opening || is_stalled {
             return None;
         }
+        let waits_outside = || {
+            connection.inbox.as_ref().is_some_and(|inbox| !inbox.is_idle())
+                || connection.groups.iter().any(|group| group.has_waiting())
+        };
+        let has_next =
+            connection.session.has_next_delivery() || connection.session.is_open() && waits_outside();
+        if !has_next {
+            return None;
+        }
+        if let Err((quota, at)) = self.may_send(key) {
+            self.wait_for_rate(key, quota, at);
+            return None;
+        }
+        let next = self.take_next(key);
+        if next.is_none() {
+            self.give_back(key);
+        }
+        next
+    }
+
+    fn take_next(&mut self, key: Key) -> Option<Outgoing<Due>> {
+        let connection = self.connections.get_mut(key)?;
         let waited = connection.session.next_delivery();
         if waited.is_some() || !connection.session.is_open() {
             return waited;
@@ -227,9 +262,10 @@ impl EventLoop {
             && connection.is_kept
             && let Some(packet_id) = packet_id
         {
-            let mut effects = Effects::default();
-            if due.keep_sent(packet_id, &mut effects.transaction) {
+            // Behind what is settled: that may be the end of what had this identifier before.
+            if due.keep_sent(packet_id, &mut self.settled) {
                 connection.session.remember(packet_id, due);
+                let effects = Effects::of(std::mem::take(&mut self.settled));
                 return self.keep(key, effects, Reply::Send(packet_id));
             }
         }
@@ -256,6 +292,8 @@ impl EventLoop {
         }
         if sent {
             self.sent(key);
+        } else {
+            self.give_back(key);
         }
     }
 

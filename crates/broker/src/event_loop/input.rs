@@ -71,11 +71,15 @@ impl EventLoop {
                 return;
             }
             match connection.transport.read(buffer) {
-                Ok(Read::Some(count)) => self.take_bytes(key, &buffer[..count]),
+                Ok(Read::Some(count)) => {
+                    self.take_bytes(key, &buffer[..count]);
+                    self.charge_received(key, count);
+                }
                 Ok(Read::Last(0)) => return,
                 Ok(Read::Last(count)) => {
                     let reads_to_end = connection.reads_to_end;
                     self.take_bytes(key, &buffer[..count]);
+                    self.charge_received(key, count);
                     if !reads_to_end && self.may_read(key) {
                         return;
                     }
@@ -141,6 +145,10 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         match connection.session.receive(packet, self.now) {
             Ok(Event::Publish { topic, publish }) => self.receive_publish(key, topic.name(), &publish),
+            Ok(Event::Throttled { packet_id, qos, throttled }) => {
+                self.shared.account.count(throttled.quota);
+                self.discard_publish(key, throttled, packet_id, qos);
+            }
             Ok(Event::Subscribe(subscribe)) => self.receive_subscribe(key, &subscribe),
             Ok(Event::Unsubscribe(unsubscribe)) => self.receive_unsubscribe(key, &unsubscribe),
             Ok(Event::Delivered { packet_id, frame }) => {
@@ -258,6 +266,7 @@ impl EventLoop {
         request: &FilterRequest<'_>,
         transaction: &mut Transaction,
     ) -> Result<Subscribed, ReasonCode> {
+        self.may_add_subscription(key, request.filter)?;
         let Some(connection) = self.connections.get_mut(key) else {
             return Err(ReasonCode::UnspecifiedError);
         };

@@ -183,7 +183,8 @@ impl EventLoop {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
             let (at, unauthorized) = (Stage::Connect, Some(Arc::clone(who)));
-            log_refusal(who.peer, &Refusal { client_id, certificate_id, reason, at, unauthorized });
+            let refusal = Refusal { client_id, certificate_id, reason, at, unauthorized, throttled: None };
+            log_refusal(who.peer, &refusal);
             let failed = lifecycle_events::connect_failed(who, now_ms());
             self.publish_event(failed);
             self.me().counters.connects_refused.increment();
@@ -195,7 +196,11 @@ impl EventLoop {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
             let (at, reason) = (Stage::Connect, reason.to_owned());
-            log_refusal(who.peer, &Refusal { client_id, certificate_id, reason, at, unauthorized: None });
+            let (unauthorized, throttled) = (None, None);
+            log_refusal(
+                who.peer,
+                &Refusal { client_id, certificate_id, reason, at, unauthorized, throttled },
+            );
             self.me().counters.connects_refused.increment();
             return refuse_late(transport, session.peer(), ReasonCode::QuotaExceeded);
         }
@@ -209,7 +214,7 @@ impl EventLoop {
         let timeout = session.poll_timeout();
         let presence = self.presences.connect(&who.client_id, self.now, now_ms());
         let connected = presence.connected(&who);
-        let mut connection = Connection::new(transport, session, client, presence, seat);
+        let mut connection = Connection::new(transport, session, client, presence, seat, self.now);
         connection.input = input;
         let (session_present, effects) = self.begin_session(&mut connection, &accepted);
         let key = self.connections.insert(connection);

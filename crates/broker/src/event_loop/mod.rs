@@ -9,6 +9,7 @@
 //! - `backlog`: what the journal has no room for yet.
 //! - `replay`: retained messages to who subscribes.
 //! - `delivery`: a message to its receivers; `frames`: its packets.
+//! - `pace`: who goes too fast, and waits.
 //! - `sessions`: what outlives a connection.
 //! - `lifecycle`: clients come and go; `control`: what the API asks about them.
 
@@ -19,6 +20,7 @@ mod exactly_once;
 mod frames;
 mod input;
 mod lifecycle;
+mod pace;
 mod publish;
 mod replay;
 mod sessions;
@@ -43,6 +45,8 @@ use delivery::Receiver;
 use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
+pub(crate) use pace::ConnectionPace;
+use pace::Pace;
 pub(crate) use replay::Replay;
 use sessions::Away;
 use std::collections::{HashMap, VecDeque};
@@ -70,6 +74,7 @@ pub(crate) struct EventLoop {
     presences: Presences,
     router: Router,
     timers: Timers,
+    pace: Pace,
     /// Clients with something to read.
     ready: VecDeque<Key>,
     /// Clients with something to send.
@@ -119,6 +124,7 @@ impl EventLoop {
             presences: Presences::default(),
             router,
             timers: Timers::default(),
+            pace: Pace::new(Instant::now()),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             backlog: Backlog::default(),
@@ -204,7 +210,8 @@ impl EventLoop {
         let retry = !self.ready.is_empty() || !self.backlog.is_empty() || self.draining.is_some();
         let now = Instant::now();
         let absence = self.away.next_due().map(|at| at.saturating_duration_since(now));
-        let timer = self.timers.until_next(now).into_iter().chain(absence).min();
+        let next = [self.timers.until_next(now), self.pace.until_next(now), absence];
+        let timer = next.into_iter().flatten().min();
         if retry { Some(timer.map_or(RETRY_EVERY, |timer| timer.min(RETRY_EVERY))) } else { timer }
     }
 
@@ -225,6 +232,7 @@ impl EventLoop {
             }
         }
         self.retry_stalled();
+        self.resume_held_up();
         self.read_ready();
         self.fire_timers();
         self.finish_turn();
@@ -285,8 +293,12 @@ impl EventLoop {
     fn fire_timers(&mut self) {
         while let Some(key) = self.timers.pop_due(self.now) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
-            // The journal's silence is not the client's.
-            if connection.stalled.is_some() || connection.is_opening || !connection.held.is_empty() {
+            // The journal's silence, and our own, are not the client's.
+            if connection.stalled.is_some()
+                || connection.is_opening
+                || !connection.held.is_empty()
+                || connection.pace.holds_reads()
+            {
                 connection.session.excuse_silence(self.now);
             }
             if let Some(violation) = connection.session.handle_timeout(self.now) {
@@ -328,10 +340,7 @@ impl EventLoop {
     fn flush(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_dirty = false;
-        if let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool) {
-            let farewell = Farewell::broken(&connection.transport, &error);
-            return self.end(key, farewell);
-        }
+        self.write_out(key);
         // There is room again: for messages that waited for it, and for reading.
         self.feed(key);
         self.resume(key);

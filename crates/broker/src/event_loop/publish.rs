@@ -27,8 +27,12 @@ impl EventLoop {
         if let Err(denied) = permit {
             return self.deny_publish(key, denied, publish);
         }
-        let attached = Attached::of(&publish.properties, &self.shared.limits);
         let who = Arc::clone(&connection.client.who);
+        // After the permission: who has none must not use up what others have.
+        if let Err(throttled) = self.may_take(publish.retain.then_some(topic.as_str())) {
+            return self.discard_publish(key, throttled, publish.packet_id, publish.qos);
+        }
+        let attached = Attached::of(&publish.properties, &self.shared.limits);
         let incoming = Incoming {
             topic,
             payload: publish.payload,
@@ -70,6 +74,7 @@ impl EventLoop {
             return incoming.ingest(self.router.rules(), consequences);
         }
         let rules = self.find_receivers(&incoming.topic, from.filter(|_| incoming.depth == 0));
+        self.count_rules(rules.len());
         incoming.run_rules(&rules, consequences);
         self.deliver_to_receivers(incoming);
         self.forward(incoming);
@@ -136,7 +141,7 @@ impl EventLoop {
         }
     }
 
-    fn release_acks(&mut self, key: Key) {
+    pub(super) fn release_acks(&mut self, key: Key) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let mut sent = false;
         let version = connection.session.peer().version;

@@ -355,6 +355,7 @@ impl EventLoop {
     }
 
     fn keep_absent(&mut self, absent: Absent, will: Option<Will>, mut client: Client) {
+        client.leave();
         let mut transaction = Transaction::new();
         let Absent { inbox, version, expiry_s, .. } = &absent;
         sessions::keep_session(&mut transaction, inbox, *version, *expiry_s, Some(now_ms()));

@@ -105,6 +105,11 @@ impl Group {
         }
     }
 
+    /// Whether messages wait for a member that has room.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
     /// The message that has waited longest, for a member that has room.
     pub(crate) fn take(&self, inbox: &Arc<Inbox>, sessions: &Sessions) -> Option<Due> {
         let mut state = self.lock();

@@ -82,6 +82,14 @@ impl Inbox {
         state.waiting.push_back(due);
     }
 
+    /// Whether nothing waits; then its loop is told of the next message.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut state = self.lock();
+        let is_idle = state.waiting.is_empty();
+        state.is_woken &= !is_idle;
+        is_idle
+    }
+
     /// The next message.
     pub(crate) fn take(&self, sessions: &Sessions) -> Option<Due> {
         let mut state = self.lock();

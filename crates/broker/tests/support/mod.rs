@@ -11,7 +11,7 @@ pub(crate) use gate::Gate;
 pub(crate) use log::{logged, never_logged};
 
 use broker::{Broker, BrokerConfig, Parts};
-use mqtt_session::Limits;
+use mqtt_session::{Limits, Rate};
 use pki::{Authority, CertificateId, ServerNames};
 use registry::{CertificateStatus, Identity, Registry, ThingConfig};
 use rules::{RuleDefinition, Rules};
@@ -63,7 +63,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             loops: 2,
-            limits: Limits::aws(),
+            limits: brisk(),
             connect_deadline: PATIENCE,
             connections_max: usize::MAX,
             unfinished_max: 2_048,
@@ -71,6 +71,17 @@ impl Default for Setup {
             store: None,
             retained_limits: RetainedLimits::default(),
         }
+    }
+}
+
+/// AWS's limits, but those on how often something may happen in a second: tests do not wait for a second to pass.
+pub(crate) fn brisk() -> Limits {
+    Limits {
+        connection_publishes_per_s: Rate::UNLIMITED,
+        connection_bytes_per_s: Rate::UNLIMITED,
+        client_connects_per_s: Rate::UNLIMITED,
+        topic_retained_per_s: Rate::UNLIMITED,
+        ..Limits::aws()
     }
 }
 

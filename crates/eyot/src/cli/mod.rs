@@ -4,6 +4,7 @@ mod demo;
 mod device;
 mod doctor;
 mod keys;
+mod limits;
 mod logs;
 mod not_yet;
 mod pico;
@@ -71,6 +72,7 @@ enum Command {
     Policy(policy::Policy),
     #[command(subcommand)]
     Keys(keys::Keys),
+    Limits(limits::LimitsTable),
     Doctor(doctor::Doctor),
     /// Why a client was refused: to come
     #[command(hide = true)]
@@ -112,6 +114,7 @@ impl Command {
             Self::Sql(sql) => sql.run(),
             Self::Policy(policy) => policy.run(),
             Self::Keys(keys) => keys.run(),
+            Self::Limits(limits) => limits.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Explain(later) => later.run("explain"),
             Self::AccessKey(later) => later.run("access-key"),
@@ -158,6 +161,8 @@ mod tests {
             &["eyot", "provision"],
             &["eyot", "pico", "image", "--thing", "t", "--wifi-ssid", "s"],
             &["eyot", "pico", "image", "--thing", "t", "--wifi-ssid", "s", "--wifi-open", "--board", "pico"],
+            &["eyot", "serve", "--limit", "publishes_per_s=1"],
+            &["eyot", "limits", "--json", "--markdown"],
             &["eyot", "fly"],
         ] {
             let error = Cli::try_parse_from(arguments).expect_err("refused");
@@ -185,6 +190,8 @@ mod tests {
             "eyot sql eval --batch",
             "eyot sql check --sql S",
             "eyot policy eval --batch",
+            "eyot limits --limits relaxed --limit payload_bytes_max=16MiB --json",
+            "eyot limits --markdown",
             "eyot doctor --json",
             "eyot --log-format json doctor",
         ] {

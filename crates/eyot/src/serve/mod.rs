@@ -25,7 +25,7 @@ use broker::{Broker, BrokerConfig, StartError};
 use iot_policy::PolicyDocument;
 use mqtt_session::Limits;
 
-use crate::config::{LimitsProfile, Settings};
+use crate::config::Settings;
 use crate::device::Endpoint;
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::ready::{self, Ready};
@@ -76,7 +76,7 @@ impl Cloud {
         let mut notes = Vec::new();
         // Before the directory: the most usual mistake, a server that runs already, is told by its port.
         let listener = listen(SocketAddr::new(settings.api_host.0, settings.api_port), ports, &mut notes)?;
-        let limits = limits_of(settings.limits);
+        let limits = settings.limits_in_force();
         let parts = Parts::open(&settings, &limits, &names, &home)?;
         let broker = Arc::new(start_broker(&settings, &limits, shares, &parts, ports, &mut notes)?);
         let sntp = settings.sntp_port.map(|port| Sntp::start(SocketAddr::new(settings.device_host(), port)));
@@ -98,7 +98,7 @@ impl Cloud {
         // Not the names that `--lan` puts into the certificate: anybody on the network can answer mDNS for those, and the
         // API is not on the network.
         let advertised = settings.advertise.clone().unwrap_or_default();
-        let api_parts = parts.for_api(&broker, settings.limits, limits, &names, api, advertised);
+        let api_parts = parts.for_api(&broker, limits, &names, api, advertised);
         let http =
             Http::start(listener, shares.api, api_parts, Arc::clone(&broker), &parts.authority, &ready)?;
         let upkeep = Upkeep::start(&parts, &broker)?;
@@ -181,14 +181,6 @@ impl Cloud {
         farewells.finish();
         self.parts.close();
         tracing::info!(target: "eyot", "drained");
-    }
-}
-
-fn limits_of(profile: LimitsProfile) -> Limits {
-    match profile {
-        LimitsProfile::Aws => Limits::aws(),
-        LimitsProfile::Relaxed => Limits::relaxed(),
-        LimitsProfile::None => Limits::none(),
     }
 }
 

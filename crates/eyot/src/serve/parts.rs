@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_api::{Hosts, WEBSOCKET_DURATION_MAX};
+use aws_api::Hosts;
 use broker::Broker;
 use logs::Logs;
 use mqtt_session::Limits;
@@ -14,7 +14,7 @@ use rules::Rules;
 use services::{Retained, RetainedLimits, Shadows};
 use store::{OpenError, Store, StoreOptions};
 
-use crate::config::{LimitsProfile, Settings};
+use crate::config::Settings;
 use crate::failure::{Context as _, Failure, Outcome};
 
 use super::home::Home;
@@ -57,7 +57,11 @@ impl Parts {
         let rules = Rules::load(&store, Arc::clone(&logs), &settings.account_id.0, limits.clone())
             .context(|| "the rules cannot be loaded".to_owned())?;
         let shadows = Shadows::load(&store).context(|| "the shadows cannot be loaded".to_owned())?;
-        let retained = Retained::load(&store, RetainedLimits::default())
+        let retained_limits = RetainedLimits {
+            messages_max: limits.account_retained_max,
+            bytes_max: limits.account_retained_bytes_max,
+        };
+        let retained = Retained::load(&store, retained_limits)
             .context(|| "the retained messages cannot be loaded".to_owned())?;
         Ok(Self {
             store,
@@ -85,7 +89,6 @@ impl Parts {
     pub(super) fn for_api(
         &self,
         broker: &Arc<Broker>,
-        profile: LimitsProfile,
         limits: Limits,
         names: &Names,
         bound: SocketAddr,
@@ -105,7 +108,6 @@ impl Parts {
             hosts: Hosts::new(bound, advertised),
             // Devices know us by every name that is in the certificate; a page would have to get past that, too.
             device_hosts: Hosts::new(bound, names.certificate()),
-            websocket_duration_max: (profile == LimitsProfile::Aws).then_some(WEBSOCKET_DURATION_MAX),
             metrics: metrics::of(Arc::clone(broker)),
         }
     }
