@@ -12,7 +12,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from support import mqtt
-from support.cloud import arn, policy, statement
+from support.cloud import Cloud, arn, policy, statement
 from support.mqtt import Client, tls_context
 from support.server import Server, because
 from support.waiting import DEADLINE_S, eventually
@@ -484,6 +484,20 @@ def test_the_end_of_the_server_closes_in_order(tmp_path):
         for client in clients:
             client.expect_close(1000)
         assert "did not end in time" not in server.log()[mark:]
+
+
+def test_a_websocket_has_its_time_and_its_will_is_published(tmp_path):
+    with Server(tmp_path, "--limit", "websocket_duration_max_s=1") as server:
+        device = Cloud(server.api_url).device(tmp_path, "device")
+        with Client.connected(server, device, "watcher") as watcher:
+            watcher.subscribe("$aws/events/presence/disconnected/+", "will/+")
+            for port in ("api", "https"):
+                with Way(server, port).connected(port, options={"will": (f"will/{port}", "gone", 0, False)}) as client:
+                    client.expect_close(1000)
+                assert watcher.read_message()[:2] == (f"will/{port}", b"gone")
+                topic, payload, _, _ = watcher.read_message()
+                assert topic.endswith(f"/{port}") and json.loads(payload)["disconnectReason"] == "WEBSOCKET_TTL_EXPIRATION"
+            watcher.ping()
 
 
 # Limits ------------------------------------------------------------------------------------------------------------------
