@@ -206,7 +206,17 @@ impl Server {
         let ready = folder.path().join("ready.json");
         let mut command = Command::new(eyot);
         command
-            .args(["serve", "--api-port", "0", "--mqtts-port", "0", "--advertise", SERVER_NAME])
+            .args([
+                "serve",
+                "--api-port",
+                "0",
+                "--mqtts-port",
+                "0",
+                "--https-port",
+                "0",
+                "--advertise",
+                SERVER_NAME,
+            ])
             // An emulated handshake takes minutes on a busy machine.
             .args(["--connect-timeout", "10m", "--data-dir"])
             .arg(folder.path().join("data"))
