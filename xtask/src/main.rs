@@ -9,6 +9,7 @@ mod emulate;
 mod evidence;
 mod firmware;
 mod fuzz;
+mod server;
 mod shell;
 mod test;
 mod tools;
