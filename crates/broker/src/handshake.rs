@@ -180,6 +180,13 @@ impl Unfinished {
 
     /// Sends what is still to be said, an alert mostly, as far as the socket takes it, and closes.
     pub(crate) fn close(mut self) {
+        if let Transport::Tls(_, tls) = &mut self.transport
+            && !tls.is_handshaking()
+        {
+            // Without it a client takes the end for a broken network: AWS's SDKs tell AWS_ERROR_MQTT_UNEXPECTED_HANGUP of
+            // servers that refuse them, and AWS_IO_SOCKET_CLOSED of sockets that break.
+            tls.send_close_notify();
+        }
         self.transport.hang_up();
     }
 
