@@ -117,6 +117,7 @@ fn tools(options: &Options) -> Outcome {
     if options.full {
         tools::fuzzing_packages()?;
     }
+    tools::packages_of_tests()?;
     Venv::ready().map(drop)
 }
 
@@ -152,6 +153,7 @@ fn unit_tests(options: &Options) -> Outcome {
 
 fn black_box_tests(options: &Options) -> Outcome {
     let venv = Venv::ready()?;
+    tools::packages_of_tests()?;
     let mut command = Command::new(venv.program("python"));
     command
         .args(["-m", "pytest", "tests", "-p", "no:cacheprovider"])
