@@ -6,9 +6,10 @@ another one that calls the SDK's builder with the keywords that it is given.
 
 import queue
 
-from awscrt import mqtt, mqtt5
+from awscrt import auth, io, mqtt, mqtt5
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 
+from .server import REGION
 from .waiting import DEADLINE_S
 
 NO_RECONNECT_S = 3600
@@ -21,6 +22,44 @@ def over_mtls(server, device):
     def build(builder, **options):
         return builder.mtls_from_path(str(device.certificate), str(device.key), endpoint="localhost", port=server.mqtts_port,
                                       ca_filepath=server.ca_path, **options)
+
+    return build
+
+
+def over_alpn(server, device, *protocols):
+    """What the SDK does where it may use the port 443, on another port."""
+
+    def build(builder, **options):
+        tls = io.TlsContextOptions.create_client_with_mtls_from_path(str(device.certificate), str(device.key))
+        tls.alpn_list = list(protocols)
+        return builder._builder(tls, endpoint="localhost", port=server.alpn_port, ca_filepath=server.ca_path, **options)
+
+    return build
+
+
+def over_websocket(port, server, token=None):
+    """As a program with credentials of AWS does. The SDK leaves the session token out of what it signs."""
+    credentials = auth.AwsCredentialsProvider.new_static("AKIDEXAMPLE", "secret", token)
+
+    def build(builder, **options):
+        return builder.websockets_with_default_aws_signing(
+            REGION, credentials, endpoint="localhost", port=port, ca_filepath=server.ca_path, **options)
+
+    return build
+
+
+def over_websocket_unsigned(port, server, device=None):
+    """With a certificate, or with nothing at all."""
+
+    def as_it_is(transform_args, **_):
+        transform_args.set_done()
+
+    def build(builder, **options):
+        tls = io.TlsContextOptions()
+        if device:
+            tls = io.TlsContextOptions.create_client_with_mtls_from_path(str(device.certificate), str(device.key))
+        return builder._builder(tls, use_websockets=True, websocket_handshake_transform=as_it_is,
+                                endpoint="localhost", port=port, ca_filepath=server.ca_path, **options)
 
     return build
 
