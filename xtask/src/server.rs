@@ -32,6 +32,8 @@ impl Server {
             .arg("--ready-file")
             .arg(&ready)
             .args(more)
+            // Nobody asks for it, and two servers may not have the same.
+            .env("EYOT_HTTPS_PORT", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
