@@ -102,7 +102,7 @@ def test_a_clean_stop_loses_nothing_and_starts_again(tmp_path):
 def test_two_servers_do_not_share_a_directory(tmp_path):
     with Server(tmp_path) as server:
         second = subprocess.run(
-            [BINARY, "serve", "--data-dir", server.data_dir, "--api-port", "0", "--mqtts-port", "0"],
+            [BINARY, "serve", "--data-dir", server.data_dir, "--api-port", "0", "--mqtts-port", "0", "--https-port", "0"],
             capture_output=True, text=True, timeout=30, env=clean_environment())
         assert second.returncode == 1
         assert str(server.pid) in second.stderr or "in use" in second.stderr or "lock" in second.stderr.lower(), second.stderr

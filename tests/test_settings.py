@@ -94,9 +94,9 @@ def test_every_number_of_loops_delivers(tmp_path, loops):
     (("serve", "--account-id", "1"), "twelve digits"),
     (("serve", "--limits", "some"), "relaxed"),
     (("serve", "--loops", "0"), "loops"),
-    (("serve", "--https-port", "8443"), "not available yet"),
-    (("serve", "--alpn-port", "443"), "not available yet"),
-    (("serve", "--insecure-mqtt-port", "1883"), "not available yet"),
+    (("serve", "--https-port", "70000"), "70000"),
+    (("serve", "--alpn-port", "x"), "alpn-port"),
+    (("serve", "--insecure-mqtt-port", "-1"), "-1"),
 ], ids=lambda value: "-".join(value[1:2]) if isinstance(value, tuple) else "")
 def test_what_cannot_be_is_refused_as_wrong_usage(arguments, told):
     done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=30, env=clean_environment())
@@ -147,7 +147,7 @@ def test_health_names_the_version(server):
 
 def test_a_ready_file_that_cannot_be_written_leaves_none(tmp_path):
     missing = tmp_path / "no/such/ready.json"
-    done = subprocess.run([BINARY, "serve", "--data-dir", tmp_path / "d", "--api-port", "0", "--mqtts-port", "0", "--ready-file", missing],
+    done = subprocess.run([BINARY, "serve", "--data-dir", tmp_path / "d", "--api-port", "0", "--mqtts-port", "0", "--https-port", "0", "--ready-file", missing],
                           capture_output=True, text=True, timeout=30, env=clean_environment())
     assert done.returncode == 1 and str(missing) in done.stderr, done.stderr
     assert not (tmp_path / "d/ready.json").exists()

@@ -1,8 +1,10 @@
-//! What several fuzz targets need: reading an input that is text in lines, and disks in memory.
+//! What several fuzz targets need: reading an input that is text in lines, disks in memory, and
+//! packets that a client may send.
 //!
 //! A target reads its input by itself, so that seeds are small texts which a person can read and write. Targets of
 //! binary formats build their files from `arbitrary` values instead: a checksum is not found by chance.
 
+pub mod client_packets;
 pub mod disk;
 
 /// The first line without its line feed, and everything behind it.

@@ -46,7 +46,7 @@ class Server:
         assert BINARY.exists(), f"no {BINARY}: cargo build --release -p eyot"
         self.ready_path.unlink(missing_ok=True)
         command = [*self.wrapper, BINARY, "serve", "--data-dir", self.data_dir, "--api-port", "0",
-                   "--mqtts-port", self.mqtts_port_asked, "--ready-file", self.ready_path, *self.flags]
+                   "--mqtts-port", self.mqtts_port_asked, "--https-port", "0", "--ready-file", self.ready_path, *self.flags]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=self.directory, env=clean_environment(NO_COLOR="1", **self.environment))
@@ -77,6 +77,18 @@ class Server:
     @property
     def mqtts_port(self):
         return int(self.ready["mqtts"].rpartition(":")[2])
+
+    @property
+    def https_port(self):
+        return int(self.ready["https"].rpartition(":")[2])
+
+    @property
+    def alpn_port(self):
+        return int(self.ready["alpn"].rpartition(":")[2])
+
+    @property
+    def plain_port(self):
+        return int(self.ready["mqtt"].rpartition(":")[2])
 
     @property
     def ca_path(self):

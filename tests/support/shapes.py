@@ -14,6 +14,7 @@ COMMON_ERRORS = {
     "UnrecognizedClientException", "UnknownOperationException", "SerializationException", "ValidationException",
     "InternalFailureException", "ThrottlingException", "UnauthorizedException", "InvalidRequestException",
     "NotImplemented",  # ours: AWS has the operation, eyot not yet
+    "ForbiddenException",  # iot-data: the gateway's answer to who may not [verified.md 134], in no model but of one operation
     "RequestEntityTooLargeException",  # iot-data: a body over the limit, whatever the operation
 }
 

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use pico_image::Board;
 use serde_json::Value;
 
 use crate::firmware::{self, Radio};
+use crate::server::{Folder, Server};
 use crate::shell::{self, Failure, Outcome, cargo};
 use crate::tools;
 
@@ -24,8 +25,6 @@ const THING: &str = "pico_w_emulated";
 const SERVER_NAME: &str = "eyot.test";
 const SSID: &str = "emulated";
 const PASSWORD: &str = "emulated-password";
-/// The server is up within a second; a busy machine takes longer.
-const START_MAX: Duration = Duration::from_secs(30);
 /// The next event comes within seconds of emulated time, of which a busy machine makes minutes.
 const EVENT_MAX: Duration = Duration::from_mins(5);
 /// What a person wants to see of an endless run, and what is enough to measure.
@@ -91,14 +90,16 @@ pub(crate) fn one_message(key: Key) -> Outcome<Vec<String>> {
 fn journey(firmware: &Path, key: Key, messages: u64, show: &mut dyn FnMut(&str)) -> Outcome {
     shell::run(&mut cargo(&["build", "--release", "--locked", "-p", "eyot"]))?;
     let emulator = tools::emulator()?;
-    let folder = Folder::new()?;
+    let folder = Folder::new("emulate")?;
     let eyot = shell::target_dir().join("release/eyot");
 
-    let server = Server::start(&eyot, &folder)?;
+    // An emulated handshake takes minutes on a busy machine.
+    let more = ["--advertise", SERVER_NAME, "--connect-timeout", "10m"];
+    let server = Server::start(&eyot, &folder, &more, Stdio::null())?;
     let password = folder.path().join("password");
     write(&password, PASSWORD)?;
     let telemetry = ["provision", THING, "--telemetry", "--endpoint-url", &server.api_url, "--out"];
-    quietly(Command::new(&eyot).args(telemetry).arg(folder.path().join("rule")))?;
+    shell::quietly(Command::new(&eyot).args(telemetry).arg(folder.path().join("rule")))?;
     let image = folder.path().join("board.uf2");
     let mut make = Command::new(&eyot);
     make.current_dir(folder.path())
@@ -111,7 +112,7 @@ fn journey(firmware: &Path, key: Key, messages: u64, show: &mut dyn FnMut(&str))
         .arg(firmware)
         .arg("--out")
         .arg(&image);
-    quietly(&mut make)?;
+    shell::quietly(&mut make)?;
 
     let mut board = Command::new("node");
     board.arg(emulator).arg("run").arg(&image).args(["--ssid", SSID, "--password-file"]).arg(&password).args(
@@ -195,84 +196,6 @@ impl Drop for Running {
     }
 }
 
-struct Server {
-    _process: Running,
-    api_url: String,
-    mqtts: String,
-}
-
-impl Server {
-    fn start(eyot: &Path, folder: &Folder) -> Outcome<Self> {
-        let ready = folder.path().join("ready.json");
-        let mut command = Command::new(eyot);
-        command
-            .args(["serve", "--api-port", "0", "--mqtts-port", "0", "--advertise", SERVER_NAME])
-            // An emulated handshake takes minutes on a busy machine.
-            .args(["--connect-timeout", "10m", "--data-dir"])
-            .arg(folder.path().join("data"))
-            .arg("--ready-file")
-            .arg(&ready)
-            .stderr(Stdio::null());
-        let (said, _) = mpsc::channel();
-        let process = Running::start(&mut command, said, Said::Board)?;
-        let deadline = Instant::now() + START_MAX;
-        loop {
-            let written = fs::read_to_string(&ready).ok();
-            if let Some(ready) = written.and_then(|text| serde_json::from_str::<Value>(&text).ok()) {
-                let address = |key: &str| ready[key].as_str().map(str::to_owned);
-                let (Some(api), Some(mqtts)) = (address("api"), address("mqtts")) else {
-                    return Err(Failure::new("the server's ready file lacks its addresses"));
-                };
-                return Ok(Self { _process: process, api_url: format!("http://{api}"), mqtts });
-            }
-            if Instant::now() >= deadline {
-                return Err(Failure::new("the server did not start; `eyot serve` shows why"));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-/// A temporary folder, removed at the end: it holds a private key.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Outcome<Self> {
-        let path = shell::target_dir().join(format!("emulate-{}", std::process::id()));
-        fs::create_dir_all(&path)
-            .map_err(|error| Failure::new(format!("cannot create `{}`: {error}", path.display())))?;
-        Ok(Self(path))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What remains is under the target directory.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn write(path: &Path, text: &str) -> Outcome {
     fs::write(path, text).map_err(|error| Failure::new(format!("cannot write `{}`: {error}", path.display())))
-}
-
-/// Runs it; what it says is shown only when it fails.
-fn quietly(command: &mut Command) -> Outcome {
-    let done = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Failure::new(format!("cannot start {command:?}: {error}")))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let said = [done.stdout, done.stderr].concat();
-    Err(Failure::new(format!(
-        "{command:?} ended with {}:\n{}",
-        done.status,
-        String::from_utf8_lossy(&said).trim()
-    )))
 }

@@ -32,6 +32,10 @@ const SECONDS_DEFAULT: u32 = 30;
 /// Seconds for each target in the long tier of `cargo xtask test`.
 pub(crate) const FULL_SECONDS: u32 = 60;
 
+/// What strangers send before anything else is known of them, and seconds for it in the long tier.
+const LONG: [&str; 2] = ["mqtt_packet", "mqtt_session"];
+pub(crate) const LONG_SECONDS: u32 = 600;
+
 /// Options of `cargo xtask fuzz`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -51,10 +55,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
         Some(name) if all.contains(name) => vec![name.clone()],
         Some(name) => return Err(Failure::new(format!("no target `{name}`; there are: {}", all.join(", ")))),
     };
+    build_and_run(chosen.into_iter().map(|target| (target, options.seconds)).collect())
+}
+
+/// Runs each of these targets for so many seconds.
+fn build_and_run(chosen: Vec<(String, u32)>) -> Outcome {
     let triple = host_triple()?;
     build(&triple, &chosen)?;
     let programs = directory().join(triple).join("release");
-    print_reports(&run::all(&chosen, &programs, options.seconds)?)
+    print_reports(&run::all(&chosen, &programs)?)
 }
 
 /// The long tier: the targets are formatted and linted like everything else, then run. Before them the codec is
@@ -66,7 +75,16 @@ pub(crate) fn check_and_run() -> Outcome {
     let mut clippy = with_coverage("clippy", &host_triple()?);
     clippy.args(["--bins", "--lib", "--", "-D", "warnings"]);
     shell::run(&mut clippy)?;
-    run(&Options { target: None, seconds: FULL_SECONDS })
+    let mut chosen: Vec<_> = targets()?
+        .into_iter()
+        .map(|target| {
+            let seconds = if LONG.contains(&target.as_str()) { LONG_SECONDS } else { FULL_SECONDS };
+            (target, seconds)
+        })
+        .collect();
+    // The long ones beside each other, and beside the others.
+    chosen.sort_by_key(|(_, seconds)| std::cmp::Reverse(*seconds));
+    build_and_run(chosen)
 }
 
 /// Compares our MQTT codec with two others. Here because of what that compiles: a client's async runtime, and more.
@@ -106,10 +124,10 @@ fn host_triple() -> Outcome<String> {
     host.map(str::to_owned).ok_or_else(|| Failure::new("`rustc -vV` does not name its host"))
 }
 
-fn build(triple: &str, targets: &[String]) -> Outcome {
+fn build(triple: &str, targets: &[(String, u32)]) -> Outcome {
     println!("The first build compiles every dependency with coverage: some minutes.");
     let mut command = with_coverage("build", triple);
-    for target in targets {
+    for (target, _) in targets {
         command.args(["--bin", target]);
     }
     shell::run(&mut command)

@@ -1,14 +1,16 @@
-//! The project's own chores: `cargo xtask test`, `firmware`, `emulate`, `fuzz`, `bench`, `check-deps`, `codegen`.
+//! The project's own chores: `cargo xtask test`, `firmware`, `emulate`, `conformance`, `fuzz`, `bench`, `check-deps`, `codegen`.
 //!
 //! One module per chore; [`shell`] runs the programs they need and [`tools`] installs what is missing.
 
 mod bench;
 mod check_deps;
 mod codegen;
+mod conformance;
 mod emulate;
 mod evidence;
 mod firmware;
 mod fuzz;
+mod server;
 mod shell;
 mod test;
 mod tools;
@@ -33,6 +35,8 @@ enum Chore {
     Firmware(firmware::Options),
     /// The whole journey with an emulated Pico W that runs the real firmware.
     Emulate(emulate::Options),
+    /// Eclipse's Paho interoperability tests against a server of ours.
+    Conformance(conformance::Options),
     /// Looks for inputs that break what reads foreign bytes, guided by coverage.
     Fuzz(fuzz::Options),
     /// What the parts of a message's way cost, beside a floor.
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Chore::Test(options) => test::run(&options),
         Chore::Firmware(options) => firmware::run(&options),
         Chore::Emulate(options) => emulate::run(&options),
+        Chore::Conformance(options) => conformance::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::CheckDeps => check_deps::run(),

@@ -80,6 +80,23 @@ pub(crate) fn output(command: &mut Command) -> Outcome<String> {
     }
 }
 
+/// Runs it; what it says is shown only when it fails.
+pub(crate) fn quietly(command: &mut Command) -> Outcome {
+    let done = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::new(format!("cannot start {command:?}: {error}")))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = [done.stdout, done.stderr].concat();
+    Err(Failure::new(format!(
+        "{command:?} ended with {}:\n{}",
+        done.status,
+        String::from_utf8_lossy(&said).trim()
+    )))
+}
+
 /// Whether `program --version` (or `version_flag`) can be started and succeeds.
 pub(crate) fn answers(program: &Path, version_flag: &str) -> bool {
     Command::new(program)

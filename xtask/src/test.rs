@@ -117,6 +117,7 @@ fn tools(options: &Options) -> Outcome {
     if options.full {
         tools::fuzzing_packages()?;
     }
+    tools::packages_of_tests()?;
     Venv::ready().map(drop)
 }
 
@@ -152,6 +153,7 @@ fn unit_tests(options: &Options) -> Outcome {
 
 fn black_box_tests(options: &Options) -> Outcome {
     let venv = Venv::ready()?;
+    tools::packages_of_tests()?;
     let mut command = Command::new(venv.program("python"));
     command
         .args(["-m", "pytest", "tests", "-p", "no:cacheprovider"])
@@ -170,10 +172,11 @@ fn black_box_tests(options: &Options) -> Outcome {
 pub(crate) fn long_tier() -> String {
     format!(
         "{FULL_SEEDS} power-cut seeds per simulation (of journal, state and logs), 1000 power cuts of the whole binary, \
-         {FULL_PROPTEST_CASES} cases per property test, {} s of coverage-guided fuzzing per target, the MQTT codec beside two \
+         {FULL_PROPTEST_CASES} cases per property test, {} s of coverage-guided fuzzing per target ({} s of MQTT's), the MQTT codec beside two \
          others, black-box tests of the server's slow clocks, the emulated board with each kind of key and TLS version, and with \
          its network, clock, program and power failing",
-        fuzz::FULL_SECONDS
+        fuzz::FULL_SECONDS,
+        fuzz::LONG_SECONDS
     )
 }
 

@@ -57,22 +57,32 @@ pub(crate) fn firmware_packages(rust_targets: &[&str]) -> Outcome {
 /// Builds the emulator in its folder: TypeScript, with the packages that its lock file names.
 pub(crate) fn emulator() -> Outcome<PathBuf> {
     let folder = shell::root().join("emulator");
+    npm_packages("the emulator", &folder)?;
+    shell::run(Command::new("npm").args(["run", "--silent", "build", "--prefix"]).arg(&folder))?;
+    Ok(folder.join("dist/src/main.js"))
+}
+
+/// Installs what the black-box tests drive with Node.js: mqtt.js.
+pub(crate) fn packages_of_tests() -> Outcome {
+    npm_packages("the black-box tests", &shell::root().join("tests/js"))
+}
+
+/// Installs the packages that a folder's lock file names, unless they are there.
+fn npm_packages(what: &str, folder: &Path) -> Outcome {
     if !shell::answers(Path::new("npm"), "--version") {
-        return Err(Failure::new(
-            "the emulator needs Node.js 20 and npm; on Debian or Ubuntu: sudo apt-get install nodejs npm",
-        ));
+        return Err(Failure::new(format!(
+            "Node.js 20 and npm are needed for {what}; on Debian or Ubuntu: sudo apt-get install nodejs npm"
+        )));
     }
     let wanted = read(&folder.join("package-lock.json"))?;
     let stamp = folder.join("node_modules/.installed");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        println!("emulator's packages: up to date");
-    } else {
-        shell::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--prefix"]).arg(&folder))?;
-        std::fs::write(&stamp, &wanted)
-            .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", stamp.display())))?;
+        println!("npm packages of {what}: up to date");
+        return Ok(());
     }
-    shell::run(Command::new("npm").args(["run", "--silent", "build", "--prefix"]).arg(&folder))?;
-    Ok(folder.join("dist/src/main.js"))
+    shell::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--prefix"]).arg(folder))?;
+    std::fs::write(&stamp, &wanted)
+        .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", stamp.display())))
 }
 
 fn install(who_needs: &str, wanted: &[Package]) -> Outcome {

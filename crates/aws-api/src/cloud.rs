@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use broker::Broker;
 use logs::Logs;
 use mqtt_session::Limits;
@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use crate::guard::{self, Hosts};
 use crate::metrics::{Exposition, MetricsWriter, Requests};
 use crate::ops::{Handler, SERVED};
-use crate::{dispatch, error, explain, route};
+use crate::{dispatch, error, explain, route, websocket};
 
 /// The parts of the server that the API works with.
 #[derive(Clone)]
@@ -53,6 +53,8 @@ pub struct Parts {
     pub endpoint: String,
     /// Under which names the API is reached.
     pub hosts: Hosts,
+    /// Under which names the ports for devices are.
+    pub device_hosts: Hosts,
     /// Writes more metrics for `/_eyot/metrics`, given what waits in the broker.
     pub metrics: MetricsWriter,
 }
@@ -102,17 +104,28 @@ impl Api {
     /// Everything that is served, behind the guard: the AWS APIs, `/_eyot/health`, `/_eyot/metrics`, `/_eyot/explain`, and what the
     /// caller adds.
     ///
-    /// `own` may have routes under `/_eyot/` and `/console`; whatever it does not take goes to the AWS APIs.
+    /// MQTT over WebSocket is at `/mqtt`. `own` may have routes under `/_eyot/` and `/console`; whatever it does not take goes to the AWS APIs.
     pub fn router(&self, own: Router) -> Router {
         let aws: Router = Router::new()
             .route("/_eyot/health", get(health))
             .route("/_eyot/metrics", get(metrics))
             .route(explain::PATH, get(explain::answer))
             .route(&format!("{}/{{client_id}}", explain::PATH), get(explain::answer))
+            .route(websocket::PATH, any(websocket::answer))
             .fallback(dispatch::handle)
             .with_state(Arc::clone(&self.0));
         let hosts = self.0.parts.hosts.clone();
         aws.merge(own).layer(axum::middleware::from_fn_with_state(hosts, guard::check))
+    }
+
+    /// What is served to devices, behind the guard: the data plane, and MQTT over WebSocket at `/mqtt`.
+    pub fn device_router(&self) -> Router {
+        let hosts = self.0.parts.device_hosts.clone();
+        Router::new()
+            .route(websocket::PATH, any(websocket::answer))
+            .fallback(dispatch::handle)
+            .with_state(Arc::clone(&self.0))
+            .layer(axum::middleware::from_fn_with_state(hosts, guard::check))
     }
 }
 

@@ -1,14 +1,15 @@
 //! From an HTTP request to an operation's handler and back.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_model::{Operation, RequestParts, Service};
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, header, request};
+use broker::Identity;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
@@ -16,8 +17,11 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use uuid::Uuid;
 
+use crate::caller::{Caller, Door};
 use crate::cloud::{Cloud, Parts};
 use crate::error::ApiError;
+use crate::identity;
+use crate::permission::{self, Denied};
 use crate::reply::Reply;
 use crate::route::{Asked, Route};
 use crate::sigv4::{Claim, Message, Payload};
@@ -56,8 +60,8 @@ pub(crate) struct Call {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) operation: &'static Operation,
     pub(crate) request_id: String,
-    /// Who signed it.
-    pub(crate) access_key_id: String,
+    /// Who signed it: the access key id; or the certificate id of who sent it.
+    pub(crate) principal: String,
     pub(crate) source_ip: Option<IpAddr>,
     /// When it came, in epoch milliseconds.
     pub(crate) now_ms: i64,
@@ -210,9 +214,10 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
         // The signature is read here, not verified.
         payload: Payload::Unsigned,
     };
-    let claim = Claim::read(&message);
-    // Nothing is read from somebody who does not sign.
-    let (body, _room) = match &claim {
+    let caller = head.extensions.get::<Caller>();
+    let identity = identify(cloud, caller, &message);
+    // Nothing is read from somebody who does not say who it is.
+    let (body, _room) = match &identity {
         Ok(_) => match collect(cloud, &head.headers, body).await {
             Ok((body, room)) => (Ok(body), room),
             Err(error) => (Err(error), None),
@@ -220,11 +225,18 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
         Err(_) => (Ok(Bytes::new()), None),
     };
     let action = body.as_ref().ok().and_then(|body| form_action(&head.headers, body));
+    let is_for_devices = caller.is_some_and(|caller| caller.door != Door::Api);
+    let claim = Claim::read(&message);
     let asked = Asked {
         method: message.method,
         path: message.path,
         target: head.headers.get("x-amz-target").map(|target| target.to_str().unwrap_or_default()),
-        signed_for: claim.as_ref().ok().map(Claim::service),
+        // A path that two services have is the data plane's there.
+        signed_for: match &claim {
+            _ if is_for_devices => Some(Service::IotData.signing_name()),
+            Ok(claim) => Some(claim.service()),
+            Err(_) => None,
+        },
         action: action.as_deref(),
     };
     let (operation, labels) = match cloud.router.route(&asked) {
@@ -239,7 +251,12 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
         }
     };
     let outcome = async {
-        let claim = claim?;
+        let identity = identity?;
+        if is_for_devices && !matches!(operation.service, Service::IotData | Service::IotJobsData) {
+            return Err(ApiError::unknown_operation(
+                "this port serves the data plane alone; the control plane is on the API's port",
+            ));
+        }
         let body = body?;
         let handler = cloud.handlers.get(&(operation.service, operation.name));
         let handler = handler.ok_or_else(|| ApiError::not_implemented(operation.service, operation.name))?;
@@ -253,13 +270,22 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
             header: &header,
             body: &body,
         })?;
-        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        let principal = match identity {
+            Identity::Certificate(id) => {
+                let caller =
+                    caller.ok_or_else(|| ApiError::internal(&"a certificate without a connection"))?;
+                permit(cloud, caller, &id, operation, &input)?;
+                id.to_string()
+            }
+            Identity::AccessKey(id) => id.into(),
+            Identity::Insecure => return Err(ApiError::internal(&"HTTP is never of the plain MQTT port")),
+        };
         handler(Call {
             cloud: Arc::clone(cloud),
             operation,
             request_id: request_id.to_owned(),
-            access_key_id: claim.access_key_id().to_owned(),
-            source_ip: peer.map(|peer| peer.0.ip()),
+            principal,
+            source_ip: caller.map(|caller| caller.peer.ip()),
             now_ms: now_ms(),
             body,
             input,
@@ -269,8 +295,45 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
     Answer { service: operation.service, operation: Some(operation), outcome: outcome.await }
 }
 
+/// Who sent a request. On the API's port every well-formed signature is somebody's.
+fn identify(cloud: &Cloud, caller: Option<&Caller>, message: &Message<'_>) -> Result<Identity, ApiError> {
+    match caller {
+        Some(caller) if caller.door != Door::Api => {
+            Ok(identity::of_request(&cloud.parts.registry, caller, message, now_ms())?)
+        }
+        _ => Ok(Identity::AccessKey(Claim::read(message)?.access_key_id().into())),
+    }
+}
+
+/// Whether the policies of a certificate allow what is asked for; the log says why not.
+fn permit(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: &pki::CertificateId,
+    operation: &'static Operation,
+    input: &Map<String, Value>,
+) -> Result<(), ApiError> {
+    let (ip, peer) = (caller.peer.ip(), caller.peer);
+    // It was there a moment ago.
+    let principal = cloud.parts.registry.principal(id).filter(|principal| principal.is_active());
+    let principal = principal.ok_or_else(ApiError::forbidden)?;
+    permission::permit(&principal, operation.name, input, ip, caller.server_name(), now_ms() / 1000).map_err(
+        |denied| match denied {
+            Denied::ByPolicy { action, resource, reason } => {
+                tracing::warn!(
+                    target: "eyot::authorize", certificate_id = %id, %peer, %action, resource, reason, "denied"
+                );
+                ApiError::forbidden()
+            }
+            Denied::NeedsSignature => ApiError::forbidden_because(
+                "a client certificate cannot be permitted this operation: sign the request, and send it without one",
+            ),
+        },
+    )
+}
+
 /// Headers as text; those that are none are never asked for.
-fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
+pub(crate) fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
     headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }
 
@@ -347,7 +410,7 @@ pub(crate) fn new_request_id() -> String {
     Uuid::new_v4().to_string()
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

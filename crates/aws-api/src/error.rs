@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::identity::Forbidden;
 use crate::reply::Reply;
 use crate::sigv4::SignatureError;
 
@@ -73,6 +74,16 @@ impl ApiError {
             message: message.into(),
             more: Map::new(),
         }
+    }
+
+    /// The data plane's answer to who may not. Why is in the log. [verified 134]
+    pub(crate) fn forbidden() -> Self {
+        Forbidden::bare().into()
+    }
+
+    /// The same with words for the client.
+    pub(crate) fn forbidden_because(message: &'static str) -> Self {
+        Forbidden(message.into()).into()
     }
 
     /// The body is larger than `limit` bytes.
@@ -193,9 +204,19 @@ impl From<SignatureError> for ApiError {
         let code = match error {
             SignatureError::Missing => "MissingAuthenticationTokenException",
             SignatureError::Incomplete(_) => "IncompleteSignatureException",
-            SignatureError::Mismatch | SignatureError::Expired { .. } => "InvalidSignatureException",
+            SignatureError::Mismatch
+            | SignatureError::Expired { .. }
+            | SignatureError::NotYetCurrent { .. } => "InvalidSignatureException",
         };
         Self { kind: Kind::Other(code, 403), message: error.to_string().into(), more: Map::new() }
+    }
+}
+
+impl From<Forbidden> for ApiError {
+    /// [verified 14, 137] The gateway in front of the data plane puts a colon behind the name.
+    fn from(forbidden: Forbidden) -> Self {
+        let more = Map::new();
+        Self { kind: Kind::Other("ForbiddenException:", 403), message: forbidden.0, more }
     }
 }
 

@@ -12,6 +12,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 
+use crate::caller::{Caller, Door};
+
 /// The names under which the API is reached.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts {
@@ -58,7 +60,8 @@ impl Hosts {
             || name.ends_with(".localhost")
     }
 
-    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// `transport`: how it came.
+    fn check(&self, uri: &Uri, headers: &HeaderMap, transport: Transport) -> Result<(), Refusal> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
             (Some(host), None) => host.to_str().map_err(|_| Refusal::NoHost)?,
@@ -66,11 +69,13 @@ impl Hosts {
         };
         // `GET http://name/ HTTP/1.1`: the name in the target counts as well.
         let target = uri.authority().map(axum::http::uri::Authority::as_str);
-        if !self.contains(host) || target.is_some_and(|target| !self.contains(target)) {
+        let is_ours = self.contains(host) && target.is_none_or(|target| self.contains(target));
+        if !is_ours && transport != Transport::TlsWithCertificate {
             return Err(Refusal::OtherHost);
         }
+        let scheme = if transport == Transport::Plain { "http" } else { "https" };
         for origin in headers.get_all(header::ORIGIN) {
-            if !origin.to_str().is_ok_and(|origin| is_same_origin(origin, host)) {
+            if !origin.to_str().is_ok_and(|origin| is_same_origin(origin, host, scheme)) {
                 return Err(Refusal::CrossSite);
             }
         }
@@ -95,15 +100,41 @@ fn without_port(host: &str) -> Option<&str> {
     (is_port && !name.is_empty()).then_some(name)
 }
 
-/// [RFC 6454] Scheme, name and port are the same. Only HTTP is spoken here.
-fn is_same_origin(origin: &str, host: &str) -> bool {
-    let Some(authority) = origin.strip_prefix("http://") else { return false };
-    let with_port = |text: &str| {
+/// How a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Plain,
+    Tls,
+    /// No page can bring that, unless its user has put a device's key into the browser: a device may know us by a name
+    /// that we do not know, such as that of a router in between.
+    TlsWithCertificate,
+}
+
+impl Transport {
+    fn of(caller: &Caller) -> Self {
+        match &caller.door {
+            Door::Api => Self::Plain,
+            Door::Devices { certificate: None, .. } => Self::Tls,
+            Door::Devices { certificate: Some(_), .. } => Self::TlsWithCertificate,
+        }
+    }
+}
+
+/// [RFC 6454] Name and port are the same; the scheme may be the other one, as some MQTT clients say `https` of what goes over
+/// plain HTTP: no page has it for a port that speaks only one of them.
+fn is_same_origin(origin: &str, host: &str, scheme: &str) -> bool {
+    let Some((named, authority)) = origin.split_once("://") else { return false };
+    let default_port = |scheme| match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    let with_port = |text: &str, scheme| {
         let text = text.to_ascii_lowercase();
         let has_port = without_port(&text).is_some_and(|name| name.len() < text.len());
-        if has_port { text } else { format!("{text}:80") }
+        if has_port { Some(text) } else { Some(format!("{text}:{}", default_port(scheme)?)) }
     };
-    with_port(authority) == with_port(host)
+    default_port(named).is_some() && with_port(authority, named) == with_port(host, scheme)
 }
 
 impl Refusal {
@@ -135,9 +166,16 @@ impl Refusal {
 
 /// Lets a request through, or turns it away.
 pub(crate) async fn check(State(hosts): State<Hosts>, request: Request, next: Next) -> Response<Body> {
-    match hosts.check(request.uri(), request.headers()) {
+    let caller = request.extensions().get::<Caller>().cloned();
+    let transport = caller.as_ref().map_or(Transport::Plain, Transport::of);
+    match hosts.check(request.uri(), request.headers(), transport) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.response(),
+        Err(refusal) => {
+            if let Some(caller) = caller {
+                caller.turn_away();
+            }
+            refusal.response()
+        }
     }
 }
 
@@ -146,7 +184,7 @@ mod tests {
     use super::*;
     use axum::http::{HeaderName, HeaderValue};
 
-    fn check(target: &str, headers: &[(&'static str, &str)]) -> Result<(), Refusal> {
+    fn check_on(transport: Transport, target: &str, headers: &[(&'static str, &str)]) -> Result<(), Refusal> {
         let hosts = Hosts::new(
             "192.168.1.7:4566".parse().unwrap(),
             ["Cloud.example".to_owned(), "10.0.0.1".to_owned()],
@@ -155,7 +193,11 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect();
-        hosts.check(&target.parse().unwrap(), &headers)
+        hosts.check(&target.parse().unwrap(), &headers, transport)
+    }
+
+    fn check(target: &str, headers: &[(&'static str, &str)]) -> Result<(), Refusal> {
+        check_on(Transport::Plain, target, headers)
     }
 
     #[test]
@@ -213,8 +255,11 @@ mod tests {
             "https://localhost.evil.example",
             "null",
             "http://localhost:1",
-            "https://localhost:4566",
+            "https://localhost:4567",
+            "file://localhost:4566",
+            "localhost:4566",
             "http://localhost",
+            "https://localhost",
             "",
         ] {
             assert_eq!(check("/", &[host, ("origin", origin)]), Err(Refusal::CrossSite), "{origin}");
@@ -226,10 +271,26 @@ mod tests {
             check("/", &[host, ("origin", "http://LOCALHOST:4566"), ("sec-fetch-site", "same-origin")]),
             Ok(())
         );
+        assert_eq!(check("/", &[host, ("origin", "https://localhost:4566")]), Ok(()));
         assert_eq!(check("/", &[("host", "localhost"), ("origin", "http://localhost")]), Ok(()));
         assert_eq!(check("/", &[("host", "localhost"), ("origin", "http://localhost:80")]), Ok(()));
         assert_eq!(check("/", &[host, ("sec-fetch-site", "none")]), Ok(()));
         let two = [host, ("origin", "http://localhost:4566"), ("origin", "http://evil.example")];
         assert_eq!(check("/", &two), Err(Refusal::CrossSite));
+    }
+
+    #[test]
+    fn over_tls_a_certificate_stands_for_the_name_and_never_for_the_page() {
+        let evil = ("host", "router.example:8443");
+        assert_eq!(check_on(Transport::Tls, "/", &[evil]), Err(Refusal::OtherHost));
+        assert_eq!(check_on(Transport::TlsWithCertificate, "/", &[evil]), Ok(()));
+        let page = ("origin", "https://evil.example");
+        assert_eq!(check_on(Transport::TlsWithCertificate, "/", &[evil, page]), Err(Refusal::CrossSite));
+        let ours = ("origin", "https://localhost");
+        assert_eq!(check_on(Transport::Tls, "/", &[("host", "localhost:443"), ours]), Ok(()));
+        assert_eq!(
+            check_on(Transport::Tls, "/", &[("host", "localhost:8443"), ours]),
+            Err(Refusal::CrossSite)
+        );
     }
 }

@@ -1,31 +1,38 @@
-//! The accepting thread: from TCP to CONNECT.
+//! The accepting thread: from TCP to CONNECT, on every port that devices use.
 //!
 //! Handshakes are the expensive part of a connection and come in storms; on a thread of their own they do not touch
-//! the latency of those who are connected.
+//! the latency of those who are connected. What speaks HTTP is handed on untouched, with its pass; what comes back from
+//! there as MQTT over WebSocket is brought to its CONNECT here like all others.
 
-use crate::admission::{Admission, Door};
+use crate::admission::Door;
 use crate::broker::WAKER;
 use crate::counters::ThreadCounters;
-use crate::handshake::{Arrival, Refusal, Stage, TlsDone, Unfinished};
+use crate::handshake::{Arrival, Connected, Refusal, Stage, Unfinished};
 use crate::history::Cause;
+use crate::iot_log;
 use crate::lifecycle_events::connect_failed;
+use crate::listener::{self, Listener, Port};
 use crate::publication::{self, now_ms};
+use crate::reception::{Pass, Reception, TurnedAway};
 use crate::refusal_log::RefusalLog;
-use crate::seats::Seats;
 use crate::shared::Shared;
 use crate::slots::{Key, Slots};
-use crate::tls::Tls;
-use crate::{BrokerConfig, iot_log, listener};
-use mio::net::{TcpListener, TcpStream};
+use crate::tls::{Spoken, Tls};
+use crate::undecided::{Seen, Undecided};
+use crate::visitor::Visitor;
+use mio::event::Source;
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const LISTENER: Token = Token(usize::MAX - 1);
+/// The token of the first listener; the others count down from it.
+const FIRST_LISTENER: usize = WAKER.0 - 1;
 
 /// Events taken from the system at once.
 const EVENTS_MAX: usize = 256;
@@ -39,48 +46,60 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Acceptor {
     poll: Poll,
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     tls: Tls,
     shared: Arc<Shared>,
     counters: Arc<ThreadCounters>,
     connect_deadline: Duration,
-    admission: Admission,
-    unfinished: Slots<Box<Unfinished>>,
+    guests: Slots<Guest>,
     /// In the order of their coming, which is the order of their deadlines, as all have the same time.
     deadlines: VecDeque<(Instant, Key)>,
-    /// The kernel's queue may hold connections: its event comes once, and we may have stopped before the end.
-    may_accept: bool,
     /// Whose turn it is.
     current: Option<Key>,
     paused_until: Option<Instant>,
-    seats: Seats,
     log: RefusalLog,
+}
+
+/// A connection on its way to CONNECT.
+enum Guest {
+    /// It has not said yet what it speaks.
+    Undecided(Undecided, SocketAddr, Pass),
+    Unfinished(Box<Unfinished>),
+}
+
+impl Guest {
+    fn socket(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Undecided(undecided, ..) => &mut undecided.stream,
+            Self::Unfinished(unfinished) => unfinished.socket(),
+        }
+    }
 }
 
 impl Acceptor {
     pub(crate) fn new(
-        config: &BrokerConfig,
         poll: Poll,
-        mut listener: TcpListener,
+        mut listeners: Vec<Listener>,
         tls: Tls,
         shared: Arc<Shared>,
         counters: Arc<ThreadCounters>,
+        connect_deadline: Duration,
     ) -> io::Result<Self> {
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            let token = Token(FIRST_LISTENER - index);
+            poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
+        }
         Ok(Self {
             poll,
-            listener,
+            listeners,
             tls,
             shared,
             counters,
-            connect_deadline: config.connect_deadline,
-            admission: Admission::new(config.unfinished_max, config.unfinished_per_address_max),
-            unfinished: Slots::new(),
+            connect_deadline,
+            guests: Slots::new(),
             deadlines: VecDeque::new(),
-            may_accept: false,
             current: None,
             paused_until: None,
-            seats: Seats::new(config.connections_max),
             log: RefusalLog::new(Instant::now()),
         })
     }
@@ -92,11 +111,11 @@ impl Acceptor {
             // A mistake of ours that one client finds must not shut out the others: it loses its connection only.
             if catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))).is_err()
                 && let Some(key) = self.current.take()
-                && let Some(unfinished) = self.unfinished.remove(key)
             {
-                self.admission.leave(unfinished.ticket);
+                drop(self.guests.remove(key));
             }
         }
+        self.reception().close();
     }
 
     fn turn(&mut self, events: &mut Events) {
@@ -107,35 +126,52 @@ impl Acceptor {
             tracing::error!(%error, "the accepting thread cannot wait for events");
             std::thread::sleep(ACCEPT_PAUSE);
         }
+        self.reception().woke();
         for event in &*events {
-            match event.token() {
-                WAKER => {}
-                LISTENER => self.may_accept = true,
-                token => {
-                    if let Some(key) = self.unfinished.key_at(token) {
-                        self.current = Some(key);
-                        self.advance(key);
-                        self.current = None;
-                    }
-                }
+            let listener =
+                FIRST_LISTENER.checked_sub(event.token().0).filter(|index| *index < self.listeners.len());
+            if event.token() == WAKER {
+                continue;
+            } else if let Some(index) = listener {
+                self.listeners[index].may_accept = true;
+            } else if let Some(key) = self.guests.key_at(event.token()) {
+                self.current = Some(key);
+                self.advance(key);
+                self.current = None;
             }
         }
         let now = Instant::now();
+        for carried in self.reception().take_carried() {
+            let peer = carried.peer;
+            match Unfinished::carried(carried) {
+                Ok(unfinished) => self.watch(Guest::Unfinished(Box::new(unfinished)), now),
+                Err(error) => tracing::error!(%peer, %error, "cannot take over a connection"),
+            }
+        }
         self.expire(now);
         self.accept(now);
-        self.log.tell(now, self.seats.max());
+        self.log.tell(now, self.reception().seats_max());
+    }
+
+    fn reception(&self) -> &Arc<Reception> {
+        &self.shared.reception
     }
 
     /// Until when there is nothing to do unless an event comes; somebody who finishes is an event.
     fn timeout(&mut self, now: Instant) -> Option<Duration> {
         let deadline = self.deadlines.front().map(|(deadline, _)| *deadline);
+        let wants_to_accept = self.listeners.iter().any(|listener| self.may_accept(listener));
         let accept_at = match self.paused_until {
-            _ if !self.may_accept => None,
+            _ if !wants_to_accept => None,
             Some(until) => Some(until),
-            None => self.admission.opens_at(now),
+            None => self.reception().opens_at(now),
         };
         let next = deadline.into_iter().chain(accept_at).chain(self.log.due(now)).min();
         next.map(|at| at.saturating_duration_since(now))
+    }
+
+    fn may_accept(&self, listener: &Listener) -> bool {
+        listener.may_accept && (!listener.needs_web() || self.shared.web.is_open())
     }
 
     fn accept(&mut self, now: Instant) {
@@ -143,78 +179,102 @@ impl Acceptor {
             return;
         }
         self.paused_until = None;
+        // One from each port in turn: a crowd at one of them must not keep the others waiting.
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            if !self.may_accept || self.admission.door(now) == Door::Wait {
-                return;
-            }
-            match self.listener.accept() {
-                Ok((stream, peer)) => self.admit(stream, peer, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.may_accept = false,
-                Err(error) if listener::concerns_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::error!(%error, "cannot accept connections; trying again shortly");
-                    self.paused_until = Some(now + ACCEPT_PAUSE);
+            let mut is_idle = true;
+            for index in 0..self.listeners.len() {
+                if !self.may_accept(&self.listeners[index]) {
+                    continue;
+                }
+                if self.reception().door(now) == Door::Wait {
                     return;
                 }
+                is_idle = false;
+                let Listener { socket, port, .. } = &self.listeners[index];
+                match socket.accept() {
+                    Ok((stream, peer)) => self.admit(stream, peer, *port, now),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.listeners[index].may_accept = false;
+                    }
+                    Err(error) if listener::concerns_one_connection(&error) => {}
+                    Err(error) => {
+                        tracing::error!(%error, "cannot accept connections; trying again shortly");
+                        self.paused_until = Some(now + ACCEPT_PAUSE);
+                        return;
+                    }
+                }
+            }
+            if is_idle {
+                return;
             }
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, port: Port, now: Instant) {
         self.counters.accepted.increment();
         // A client that comes over `[::]` with an IPv4 address is the same as over 0.0.0.0.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let Some(seat) = self.seats.take() else {
-            self.counters.refused_full.increment();
-            self.shared.acceptor_tallies.refuse(&Cause::Full);
-            self.shared.refusals.turned_away(peer, Cause::Full);
-            return self.log.full(peer);
-        };
-        let Ok(ticket) = self.admission.enter(peer.ip(), now) else {
-            self.counters.refused_busy.increment();
-            self.shared.acceptor_tallies.refuse(&Cause::Busy);
-            self.shared.refusals.turned_away(peer, Cause::Busy);
-            return self.log.busy(peer);
-        };
-        let deadline = now + self.connect_deadline;
-        let prepared = listener::prepare(&stream)
-            .and_then(|()| self.tls.accept().map_err(io::Error::other))
-            .map(|tls| Box::new(Unfinished::new(stream, tls, peer, ticket, seat)));
-        let unfinished = match prepared {
-            Ok(unfinished) => unfinished,
-            Err(error) => {
-                // Mostly: the client has gone already.
-                tracing::debug!(target: "eyot::connect", %peer, %error, "connection lost at once");
-                return self.admission.leave(ticket);
+        let pass = match self.reception().enter(peer.ip(), 1, now) {
+            Ok(pass) => pass,
+            Err(turned_away) => {
+                self.shared.turned_away(peer, turned_away);
+                return match turned_away {
+                    TurnedAway::Full => self.log.full(peer),
+                    TurnedAway::Busy => self.log.busy(peer),
+                };
             }
         };
-        let key = self.unfinished.insert(unfinished);
-        self.deadlines.push_back((deadline, key));
+        // Mostly: the client has gone already.
+        let lost = |error| tracing::debug!(target: "eyot::connect", %peer, %error, "connection lost at once");
+        if let Err(error) = listener::prepare(&stream) {
+            return lost(error);
+        }
+        let guest = match port {
+            Port::Https => {
+                return self.shared.web.hand_over(Visitor {
+                    stream: OwnedFd::from(stream).into(),
+                    peer,
+                    deadline: now + self.connect_deadline,
+                    pass,
+                });
+            }
+            Port::Alpn => Guest::Undecided(Undecided { stream }, peer, pass),
+            Port::Insecure => Guest::Unfinished(Box::new(Unfinished::plain(stream, peer, pass))),
+            Port::Mqtts => match self.tls.accept() {
+                Ok(tls) => Guest::Unfinished(Box::new(Unfinished::tls(stream, tls, peer, pass))),
+                Err(error) => return lost(io::Error::other(error)),
+            },
+        };
+        self.watch(guest, now);
+    }
+
+    /// Puts a connection on the list of those that have until their deadline.
+    fn watch(&mut self, guest: Guest, now: Instant) {
+        let key = self.guests.insert(guest);
+        self.deadlines.push_back((now + self.connect_deadline, key));
         let registry = self.poll.registry();
-        let Some(unfinished) = self.unfinished.get_mut(key) else { return };
+        let Some(guest) = self.guests.get_mut(key) else { return };
         // Both at once: a handshake writes nearly as often as it reads, and lives shortly.
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = registry.register(unfinished.stream(), key.token(), interests) {
+        if let Err(error) = registry.register(guest.socket(), key.token(), interests) {
             tracing::error!(%error, "cannot watch a new connection");
-            self.unfinished.remove(key);
-            self.admission.leave(ticket);
+            drop(self.guests.remove(key));
         }
     }
 
     fn advance(&mut self, key: Key) {
-        let Some(unfinished) = self.unfinished.get_mut(key) else { return };
+        if !self.is_decided(key) {
+            return;
+        }
+        let Some(Guest::Unfinished(unfinished)) = self.guests.get_mut(key) else { return };
         let counters = &self.counters;
-        let progress = unfinished.advance(&self.shared, |tls| match tls {
-            TlsDone::Full => counters.handshakes_full.increment(),
-            TlsDone::Resumed => counters.handshakes_resumed.increment(),
-        });
+        let progress = unfinished.advance(&self.shared, |handshake| counters.count(handshake));
         if matches!(progress, Ok(None)) {
             return;
         }
-        let Some(unfinished) = self.unfinished.remove(key) else { return };
-        self.admission.leave(unfinished.ticket);
+        let Some(Guest::Unfinished(unfinished)) = self.guests.remove(key) else { return };
         match progress {
-            Ok(Some(connected)) => self.hand_over(unfinished.peer, unfinished.into_arrival(connected)),
+            Ok(Some(connected)) => self.welcome(*unfinished, connected),
             Ok(None) => {}
             Err(refusal) => {
                 self.refuse(unfinished.peer, &refusal);
@@ -223,16 +283,73 @@ impl Acceptor {
         }
     }
 
-    fn hand_over(&mut self, peer: SocketAddr, mut arrival: Arrival) {
-        if let Err(error) = self.poll.registry().deregister(arrival.transport.socket()) {
-            tracing::error!(%error, "cannot hand over a connection");
-            return;
+    /// Finds out what a connection of the ALPN port speaks; gives whether it is MQTT, and so ours.
+    fn is_decided(&mut self, key: Key) -> bool {
+        let seen = match self.guests.get_mut(key) {
+            Some(Guest::Unfinished(_)) => return true,
+            Some(Guest::Undecided(undecided, ..)) => undecided.look(),
+            None => return false,
+        };
+        match seen {
+            Ok(Seen::Nothing) => false,
+            Ok(Seen::Hello(Spoken::Mqtt)) => self.begin_named(key),
+            Ok(Seen::Hello(Spoken::Http | Spoken::HttpWithCertificate | Spoken::Silent)) => {
+                self.show_to_web(key);
+                false
+            }
+            Ok(Seen::End) | Err(_) => {
+                // Like a port scan on any other port: nothing that somebody would look for.
+                drop(self.guests.remove(key));
+                false
+            }
         }
+    }
+
+    /// The connection is MQTT and goes on as such; gives whether it does.
+    fn begin_named(&mut self, key: Key) -> bool {
+        let tls = match self.tls.accept_named() {
+            Ok(tls) => tls,
+            Err(error) => {
+                tracing::error!(%error, "cannot begin a TLS session");
+                drop(self.guests.remove(key));
+                return false;
+            }
+        };
+        self.guests.replace_with(key, |guest| match guest {
+            Guest::Undecided(Undecided { stream }, peer, pass) => {
+                Guest::Unfinished(Box::new(Unfinished::tls(stream, tls, peer, pass)))
+            }
+            unfinished @ Guest::Unfinished(_) => unfinished,
+        });
+        true
+    }
+
+    fn show_to_web(&mut self, key: Key) {
+        let Some(Guest::Undecided(Undecided { mut stream }, peer, pass)) = self.guests.remove(key) else {
+            return;
+        };
+        if let Err(error) = self.poll.registry().deregister(&mut stream) {
+            return tracing::error!(%error, "cannot hand over a connection");
+        }
+        // A little later than that of the accept, at most by the time that the hello took.
+        let deadline = Instant::now() + self.connect_deadline;
+        self.shared.web.hand_over(Visitor { stream: OwnedFd::from(stream).into(), peer, deadline, pass });
+    }
+
+    fn welcome(&mut self, mut unfinished: Unfinished, connected: Connected) {
+        if let Err(error) = self.poll.registry().deregister(unfinished.socket()) {
+            return tracing::error!(%error, "cannot hand over a connection");
+        }
+        let peer = unfinished.peer;
+        self.hand_over(peer, unfinished.into_arrival(connected));
+    }
+
+    fn hand_over(&mut self, peer: SocketAddr, arrival: Arrival) {
         let owner = self.shared.owner(&arrival.client.who.client_id);
         if let Err(arrival) = owner.mailbox.post_arrival(Box::new(arrival)) {
             let reason = "the server is overloaded or about to end".to_owned();
             let client_id = Some(arrival.client.who.client_id.to_string());
-            let certificate_id = Some(arrival.client.certificate_id);
+            let certificate_id = arrival.client.certificate_id;
             let (at, cause) = (Stage::Connect, Cause::Overloaded);
             let (unauthorized, throttled) = (None, None);
             let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
@@ -246,11 +363,29 @@ impl Acceptor {
                 return;
             }
             self.deadlines.pop_front();
-            let Some(unfinished) = self.unfinished.remove(key) else { continue };
-            self.admission.leave(unfinished.ticket);
-            self.counters.connects_late.increment();
-            self.tell(unfinished.peer, &unfinished.too_late(), now);
-            unfinished.close();
+            match self.guests.remove(key) {
+                None => {}
+                Some(Guest::Undecided(_, peer, _)) => {
+                    self.counters.connects_late.increment();
+                    let reason = "the TLS handshake did not come in time".to_owned();
+                    let (at, cause) = (Stage::Connect, Cause::Late);
+                    let refusal = Refusal {
+                        client_id: None,
+                        certificate_id: None,
+                        reason,
+                        at,
+                        cause,
+                        unauthorized: None,
+                        throttled: None,
+                    };
+                    self.tell(peer, &refusal, now);
+                }
+                Some(Guest::Unfinished(unfinished)) => {
+                    self.counters.connects_late.increment();
+                    self.tell(unfinished.peer, &unfinished.too_late(), now);
+                    unfinished.close();
+                }
+            }
         }
     }
 

@@ -102,7 +102,7 @@ pub(crate) enum Door {
     Wait,
 }
 
-/// The address has too many unfinished connections.
+/// The address has too many unfinished connections, or all together have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
@@ -148,6 +148,10 @@ impl Admission {
 
     /// Takes one connection into the books.
     pub(crate) fn enter(&mut self, address: IpAddr, now: Instant) -> Result<Ticket, TooMany> {
+        // Who asked at the door has found this; who becomes a client by an upgrade has not stood there.
+        if self.unfinished >= self.unfinished_max {
+            return Err(TooMany);
+        }
         let network = network(address);
         let count = self.per_address.entry(network).or_default();
         if *count >= self.per_address_max {

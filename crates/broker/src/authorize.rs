@@ -1,16 +1,18 @@
 //! May this client do this? Asks the registry who it is and its policies what it may.
 //!
-//! A client keeps the principal that it was last looked up as, with the registry's epoch: one atomic load tells
-//! whether a decision needs a new look-up. Decisions about the topic that was used last are kept for the same epoch
-//! and second (policies may ask for the time): devices repeat their topics.
+//! A client with a certificate keeps the principal that it was last looked up as, with the registry's epoch: one atomic
+//! load tells whether a decision needs a new look-up. Other clients have the same rights as long as the server runs.
+//! Decisions about the topic that was used last are kept for the same epoch and second (policies may ask for the time):
+//! devices repeat their topics.
 
 use crate::account::Place;
+use crate::carried::Identity;
 use crate::history::{Blame, Cause};
 use crate::message::Due;
 use crate::publication::now_ms;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
-use iot_policy::{Action, Context, Decision, Effect, Resource};
+use iot_policy::{Action, Context, Decision, Effect, PolicySet, Resource};
 use mqtt_session::{Accepted, ClientId, Session, Throttled, Will};
 use mqtt_wire::topic::SHARE_PREFIX;
 use mqtt_wire::{Connect, ReasonCode};
@@ -25,25 +27,65 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) struct Who {
     pub(crate) client_id: Arc<str>,
-    /// The certificate id as text.
+    /// The certificate id as text, the access key id of who signed, or `insecure`.
     pub(crate) principal: Box<str>,
+    pub(crate) has_certificate: bool,
     pub(crate) peer: SocketAddr,
     /// The server name that it asked TLS for.
     pub(crate) domain_name: Option<Box<str>>,
+}
+
+impl Who {
+    /// For the log.
+    pub(crate) fn certificate_id(&self) -> Option<&str> {
+        self.has_certificate.then_some(&self.principal)
+    }
+
+    /// For the log: who it is if that is not a certificate.
+    pub(crate) fn other_principal(&self) -> Option<&str> {
+        (!self.has_certificate).then_some(&self.principal)
+    }
 }
 
 /// A connected client, as far as permission is concerned.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) who: Arc<Who>,
-    pub(crate) certificate_id: CertificateId,
-    principal: Arc<Principal>,
-    /// The registry's epoch that `principal` is of.
+    /// `None`: it has none, and its rights do not change.
+    pub(crate) certificate_id: Option<CertificateId>,
+    rights: Rights,
+    /// The registry's epoch that `rights` are of.
     epoch: u64,
     published: Option<LastDecision>,
     received: Option<LastDecision>,
     /// Held while it is connected.
     place: Option<Place>,
+}
+
+/// What a client may do.
+#[derive(Debug, Clone)]
+enum Rights {
+    /// What the policies of its certificate say.
+    Certificate(Arc<Principal>),
+    /// What these say.
+    Fixed(Arc<PolicySet>),
+}
+
+impl Rights {
+    fn of(shared: &Shared, identity: &Identity) -> Result<Self, String> {
+        match identity {
+            Identity::Certificate(id) => active_principal(&shared.registry, id).map(Self::Certificate),
+            Identity::AccessKey(_) => Ok(Self::Fixed(Arc::clone(&shared.full_access))),
+            Identity::Insecure => Ok(Self::Fixed(Arc::clone(&shared.insecure))),
+        }
+    }
+
+    fn policies(&self) -> &PolicySet {
+        match self {
+            Self::Certificate(principal) => &principal.policies,
+            Self::Fixed(policies) => policies,
+        }
+    }
 }
 
 /// What was decided about the topic that was asked for last.
@@ -67,21 +109,24 @@ pub(crate) enum Denied {
 impl Denied {
     /// AWS just hangs up; here the log says why. One event of this shape per denial that is told; `untold` came before it.
     pub(crate) fn log(&self, who: &Who, untold: u64) {
-        let (client_id, certificate_id, peer) = (&*who.client_id, &*who.principal, who.peer);
+        let (client_id, certificate_id, peer) = (&*who.client_id, who.certificate_id(), who.peer);
         match self {
             Self::NotActive(reason) => {
                 tracing::warn!(target: "eyot::authorize", client_id, certificate_id, %peer, reason, "denied");
             }
             Self::ByPolicy { action, resource, reason, .. } => {
-                let untold = (untold > 0).then_some(untold);
+                let (principal, untold) = (who.other_principal(), (untold > 0).then_some(untold));
                 tracing::warn!(
-                    target: "eyot::authorize", client_id, certificate_id, %peer, %action, resource, reason, untold,
-                    "denied"
+                    target: "eyot::authorize", client_id, certificate_id, principal, %peer, %action, resource, reason,
+                    untold, "denied"
                 );
             }
         }
     }
 }
+
+/// The principal of everybody who comes to the plain port, as rules and events see it.
+const INSECURE: &str = "insecure";
 
 /// The principal of a certificate that may be used; else why it may not.
 pub(crate) fn active_principal(registry: &Registry, id: &CertificateId) -> Result<Arc<Principal>, String> {
@@ -151,13 +196,13 @@ impl NotPermitted {
 pub(crate) fn connect(
     shared: &Shared,
     connect: &Connect<'_>,
-    certificate_id: CertificateId,
+    identity: &Identity,
     peer: SocketAddr,
     server_name: Option<&str>,
     now: Instant,
 ) -> Result<(Session<Due>, Accepted, Client), ConnectDenied> {
     let epoch = shared.registry.epoch();
-    let principal = active_principal(&shared.registry, &certificate_id).map_err(NotPermitted::certificate)?;
+    let rights = Rights::of(shared, identity).map_err(NotPermitted::certificate)?;
     let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
         let answer = refusal.answer(connect.version);
         let (reason, cause) = (refusal.to_string(), Cause::Protocol);
@@ -167,14 +212,20 @@ pub(crate) fn connect(
         ClientId::Given => connect.client_id.into(),
         ClientId::Assign => Uuid::new_v4().to_string().into(),
     };
+    let (principal, certificate_id) = match identity {
+        Identity::Certificate(id) => (id.to_string().into(), Some(*id)),
+        Identity::AccessKey(id) => (id.clone(), None),
+        Identity::Insecure => (INSECURE.into(), None),
+    };
     let who = Arc::new(Who {
         client_id,
-        principal: certificate_id.to_string().into(),
+        principal,
+        has_certificate: certificate_id.is_some(),
         peer,
         domain_name: server_name.map(Into::into),
     });
     let mut client =
-        Client { who, certificate_id, principal, epoch, published: None, received: None, place: None };
+        Client { who, certificate_id, rights, epoch, published: None, received: None, place: None };
     let permit = client.permit_connect(&shared.registry, &accepted, session.will());
     permit.map_err(|denied| {
         let unauthorized = Some(Arc::clone(&client.who));
@@ -191,12 +242,13 @@ pub(crate) fn permit_again(
     accepted: &Accepted,
     will: Option<&Will>,
 ) -> Result<(), NotPermitted> {
+    let Some(certificate_id) = &client.certificate_id else { return Ok(()) };
     if shared.registry.epoch() == client.epoch {
         return Ok(());
     }
-    let principal = active_principal(&shared.registry, &client.certificate_id);
+    let principal = active_principal(&shared.registry, certificate_id).map_err(NotPermitted::certificate)?;
     let client = Client {
-        principal: principal.map_err(NotPermitted::certificate)?,
+        rights: Rights::Certificate(principal),
         who: Arc::clone(&client.who),
         published: None,
         received: None,
@@ -230,7 +282,7 @@ impl Client {
             ..self.context(now_ms() / 1000)
         };
         let decide = |action, resource, what: &str| {
-            let decision = self.principal.policies.decide(action, resource, &context);
+            let decision = self.rights.policies().decide(action, resource, &context);
             let Decision { reason, .. } = &decision;
             match decision.is_allowed() {
                 true => Ok(()),
@@ -281,8 +333,8 @@ impl Client {
         retain: bool,
         now_s: i64,
     ) -> Result<(), Denied> {
-        if let Some(principal) = registry.principal(&self.certificate_id) {
-            self.principal = principal;
+        if let Some(principal) = self.certificate_id.and_then(|id| registry.principal(&id)) {
+            self.rights = Rights::Certificate(principal);
         }
         self.decide(Action::Publish, Resource::topic(topic), now_s)?;
         if retain { self.decide(Action::RetainPublish, Resource::topic(topic), now_s) } else { Ok(()) }
@@ -330,10 +382,11 @@ impl Client {
         group: Option<&str>,
         now_s: i64,
     ) -> Option<Denied> {
-        match (active_principal(registry, &self.certificate_id), group) {
-            (Err(reason), _) => Some(Denied::NotActive(reason)),
-            (Ok(_), None) => self.decide(Action::Receive, Resource::topic(topic), now_s).err(),
-            (Ok(_), Some(filter)) => self.decide_shared(topic, filter, now_s).err(),
+        let active = self.certificate_id.map(|id| active_principal(registry, &id));
+        match (active, group) {
+            (Some(Err(reason)), _) => Some(Denied::NotActive(reason)),
+            (_, None) => self.decide(Action::Receive, Resource::topic(topic), now_s).err(),
+            (_, Some(filter)) => self.decide_shared(topic, filter, now_s).err(),
         }
     }
 
@@ -362,7 +415,7 @@ impl Client {
         let shared = format!("{SHARE_PREFIX}{share_name}/{topic}");
         let context = self.context(now_s);
         let decide = |topic: &str| {
-            self.principal.policies.decide(Action::Receive, Resource::topic(topic), &context).effect
+            self.rights.policies().decide(Action::Receive, Resource::topic(topic), &context).effect
         };
         let effects = [decide(topic), decide(&shared)];
         if effects.contains(&Effect::Allowed) && !effects.contains(&Effect::ExplicitDeny) {
@@ -383,7 +436,10 @@ impl Client {
         // Read before the principal: what changes in between is seen as a change once more.
         let epoch = registry.epoch();
         if epoch != self.epoch {
-            self.principal = active_principal(registry, &self.certificate_id).map_err(Denied::NotActive)?;
+            if let Some(id) = &self.certificate_id {
+                let principal = active_principal(registry, id).map_err(Denied::NotActive)?;
+                self.rights = Rights::Certificate(principal);
+            }
             self.epoch = epoch;
         }
         Ok(())
@@ -391,7 +447,7 @@ impl Client {
 
     fn decide(&self, action: Action, resource: Resource<'_>, now_s: i64) -> Result<(), Denied> {
         let context = self.context(now_s);
-        let decision = self.principal.policies.decide(action, resource, &context);
+        let decision = self.rights.policies().decide(action, resource, &context);
         if decision.is_allowed() {
             return Ok(());
         }
@@ -400,11 +456,12 @@ impl Client {
     }
 
     fn context(&self, now_s: i64) -> Context<'_> {
-        Context {
-            domain_name: self.who.domain_name.as_deref(),
-            now_s: Some(now_s),
-            ..self.principal.context(&self.who.client_id, Some(self.who.peer.ip()))
-        }
+        let (client_id, source_ip) = (&*self.who.client_id, Some(self.who.peer.ip()));
+        let known = match &self.rights {
+            Rights::Certificate(principal) => principal.context(client_id, source_ip),
+            Rights::Fixed(_) => Context { client_id: Some(client_id), source_ip, ..Context::default() },
+        };
+        Context { domain_name: self.who.domain_name.as_deref(), now_s: Some(now_s), ..known }
     }
 }
 

@@ -1,22 +1,29 @@
 //! The broker as the rest of the server sees it.
 
 use crate::acceptor::Acceptor;
+use crate::admission::Admission;
+use crate::carried::Carried;
 use crate::completion::Settled;
 use crate::control::{Asked, ClientState, DirectMessage, Question, Reply, Sent};
 use crate::counters::{Counters, ThreadCounters};
 use crate::event_loop::EventLoop;
+use crate::handshake::Handshake;
 use crate::history::{By, ClientReport, Happening, Survey, Surveyed};
+use crate::listener::{Listener, Port};
 use crate::mailbox::{Mail, Mailbox};
 use crate::publication::{Publish, PublishError, Published};
+use crate::reception::{Pass, Reception, TurnedAway};
+use crate::seats::Seats;
 use crate::shared::{Peer, Shared};
 use crate::tallies::{self, Tally};
 use crate::tls::{Identities, Tls};
-use crate::{BrokerConfig, Parts, StartError, listener};
+use crate::visitor::WebHandler;
+use crate::{BrokerConfig, Parts, StartError};
 use mio::{Poll, Token, Waker};
 use mqtt_session::Quota;
 use mqtt_wire::QoS;
 use registry::Change;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -32,10 +39,22 @@ pub(crate) const WAKER: Token = Token(usize::MAX);
 pub struct Broker {
     shared: Arc<Shared>,
     identities: Arc<Identities>,
-    acceptor_counters: Arc<ThreadCounters>,
-    mqtts_addr: SocketAddr,
-    stop_accepting: Arc<Waker>,
+    tls: Tls,
+    addresses: Addresses,
     threads: Mutex<Threads>,
+}
+
+/// Where devices connect.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// MQTT over TLS.
+    pub mqtts: SocketAddr,
+    /// HTTPS and MQTT over WebSocket.
+    pub https: Option<SocketAddr>,
+    /// What ALPN names.
+    pub alpn: Option<SocketAddr>,
+    /// MQTT without TLS.
+    pub insecure_mqtt: Option<SocketAddr>,
 }
 
 #[derive(Default)]
@@ -51,10 +70,8 @@ impl Broker {
     /// [`StartError`]; nothing runs then.
     pub fn start(config: BrokerConfig, parts: Parts) -> Result<Self, StartError> {
         let identities = Arc::new(Identities::new(&parts.identities)?);
-        let tls = Tls::new(Arc::clone(&identities), config.tls_versions)?;
-        let listen_error = |source| StartError::Listen { address: config.mqtts, source };
-        let listener = listener::listen(config.mqtts).map_err(listen_error)?;
-        let mqtts_addr = listener.local_addr().map_err(listen_error)?;
+        let tls = Tls::new(&identities, config.tls_versions)?;
+        let (listeners, addresses) = listen(&config)?;
 
         let congested = Arc::new(AtomicUsize::new(0));
         let mut polls = Vec::new();
@@ -66,17 +83,19 @@ impl Broker {
             polls.push(poll);
         }
         let acceptor_poll = Poll::new().map_err(StartError::Loop)?;
-        let stop_accepting = Arc::new(Waker::new(acceptor_poll.registry(), WAKER).map_err(StartError::Loop)?);
-        let (shared, absent) = Shared::new(parts, config.limits.clone(), peers, congested)?;
+        let waker = Arc::new(Waker::new(acceptor_poll.registry(), WAKER).map_err(StartError::Loop)?);
+        let counters = Arc::new(ThreadCounters::default());
+        let admission = Admission::new(config.unfinished_max, config.unfinished_per_address_max);
+        let seats = Seats::new(config.connections_max);
+        let reception = Arc::new(Reception::new(admission, seats, Arc::clone(&counters), waker));
+        let (shared, absent) = Shared::new(parts, &config, reception, peers, congested)?;
         let shared = Arc::new(shared);
-        let acceptor_counters = Arc::new(ThreadCounters::default());
 
         let broker = Self {
             shared: Arc::clone(&shared),
             identities,
-            acceptor_counters: Arc::clone(&acceptor_counters),
-            mqtts_addr,
-            stop_accepting,
+            tls: tls.clone(),
+            addresses,
             threads: Mutex::default(),
         };
         // From here on dropping `broker` ends what has been started.
@@ -96,15 +115,56 @@ impl Broker {
                 });
             }
         }));
-        let acceptor = Acceptor::new(&config, acceptor_poll, listener, tls, shared, acceptor_counters)
-            .map_err(StartError::Loop)?;
+        let acceptor =
+            Acceptor::new(acceptor_poll, listeners, tls, shared, counters, config.connect_deadline)
+                .map_err(StartError::Loop)?;
         broker.threads().acceptor = Some(spawn("mqtt-accept".to_owned(), move || acceptor.run())?);
         Ok(broker)
     }
 
     /// Where MQTT over TLS listens.
     pub fn mqtts_addr(&self) -> SocketAddr {
-        self.mqtts_addr
+        self.addresses.mqtts
+    }
+
+    /// Where devices connect.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// From now on connections of the HTTPS port, and those of the ALPN port that speak HTTP, go there. To be called once.
+    pub fn open_web(&self, handler: WebHandler) {
+        if !self.shared.web.open(handler) {
+            tracing::error!("the HTTPS port has been opened before");
+        }
+        self.shared.reception.wake();
+    }
+
+    /// How to speak TLS with a visitor that offers these protocols with ALPN.
+    pub fn web_tls<'a>(&self, offered: Option<impl Iterator<Item = &'a [u8]>>) -> Arc<rustls::ServerConfig> {
+        self.tls.web(offered)
+    }
+
+    /// A TLS handshake that somebody else has led is over.
+    pub fn count_handshake(&self, handshake: Handshake) {
+        self.shared.reception.counters().count(handshake);
+    }
+
+    /// A pass for a client that becomes one by an upgrade, and takes so many more descriptors.
+    ///
+    /// # Errors
+    /// There is no room; the counters have it.
+    pub fn admit(&self, address: IpAddr, descriptors: usize) -> Result<Pass, TurnedAway> {
+        let address = address.to_canonical();
+        self.shared.reception.enter(address, descriptors, Instant::now()).inspect_err(|why| {
+            // The port is the carrier's affair.
+            self.shared.turned_away(SocketAddr::new(address, 0), *why);
+        })
+    }
+
+    /// Takes over a client whose bytes somebody else carries: CONNECT is next. When the broker ends its side is closed.
+    pub fn bring(&self, carried: Carried) {
+        self.shared.reception.bring(carried);
     }
 
     /// Publishes a message of the server or of the HTTP API: rules run, and subscribers get it.
@@ -208,7 +268,7 @@ impl Broker {
     /// Everything counted since the start.
     pub fn counters(&self) -> Counters {
         let mut sum = Counters::default();
-        sum.add(&self.acceptor_counters);
+        sum.add(self.shared.reception.counters());
         for peer in &self.shared.peers {
             sum.add(&peer.counters);
         }
@@ -236,8 +296,7 @@ impl Broker {
 
     fn end(&self, deadline: Instant) {
         self.shared.stop_accepting();
-        // The thread may have ended already; then nobody needs to be woken.
-        let _ = self.stop_accepting.wake();
+        self.shared.reception.wake();
         let Threads { acceptor, loops } = std::mem::take(&mut *self.threads());
         if let Some(acceptor) = acceptor
             && acceptor.join().is_err()
@@ -278,8 +337,25 @@ impl Drop for Broker {
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker").field("mqtts", &self.mqtts_addr).finish_non_exhaustive()
+        f.debug_struct("Broker").field("addresses", &self.addresses).finish_non_exhaustive()
     }
+}
+
+fn listen(config: &BrokerConfig) -> Result<(Vec<Listener>, Addresses), StartError> {
+    let mut listeners = Vec::new();
+    let mut open = |address, port| {
+        let listener = Listener::open(address, port)?;
+        let local = listener.socket.local_addr();
+        listeners.push(listener);
+        local.map_err(|source| StartError::Listen { address, source })
+    };
+    let addresses = Addresses {
+        mqtts: open(config.mqtts, Port::Mqtts)?,
+        https: config.https.map(|address| open(address, Port::Https)).transpose()?,
+        alpn: config.alpn.map(|address| open(address, Port::Alpn)).transpose()?,
+        insecure_mqtt: config.insecure_mqtt.map(|address| open(address, Port::Insecure)).transpose()?,
+    };
+    Ok((listeners, addresses))
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

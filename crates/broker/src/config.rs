@@ -1,6 +1,7 @@
 //! How a broker is started, and what may go wrong.
 
 use crate::admission::{UNFINISHED_MAX, UNFINISHED_PER_ADDRESS_MAX};
+use iot_policy::PolicyDocument;
 use mqtt_session::Limits;
 use registry::Registry;
 use rules::Rules;
@@ -30,8 +31,17 @@ pub enum TlsVersions {
 /// Settings of a broker.
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
-    /// Where MQTT over TLS listens; port 0 picks a free one.
+    /// Where MQTT over TLS listens; port 0 picks a free one, here and below.
     pub mqtts: SocketAddr,
+    /// Where HTTPS and MQTT over WebSocket listen; whom [`Broker::open_web`](crate::Broker::open_web) names serves it.
+    /// Defaults to nowhere.
+    pub https: Option<SocketAddr>,
+    /// Where what ALPN names is spoken, as on AWS's port 443. Defaults to nowhere.
+    pub alpn: Option<SocketAddr>,
+    /// Where MQTT is spoken without TLS, to anybody: a loopback address. Defaults to nowhere.
+    pub insecure_mqtt: Option<SocketAddr>,
+    /// What anybody may do there. Defaults to everything.
+    pub insecure_policy: Option<Arc<PolicyDocument>>,
     /// Event loops. Defaults to half of the cores, at least one: TLS, the journal and the API want the rest.
     pub loops: usize,
     /// What clients may do. Defaults to AWS's quotas.
@@ -54,6 +64,10 @@ impl BrokerConfig {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             mqtts,
+            https: None,
+            alpn: None,
+            insecure_mqtt: None,
+            insecure_policy: None,
             loops: (cores / 2).max(1),
             limits: Limits::aws(),
             tls_versions: TlsVersions::default(),
@@ -94,6 +108,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// MQTT without TLS would be reached by more than this machine.
+    #[error("MQTT without TLS is for loopback addresses alone, not for {0}")]
+    InsecureBeyondLoopback(SocketAddr),
     /// A thread or its event queue could not be created.
     #[error("cannot start an event loop: {0}")]
     Loop(#[source] std::io::Error),

@@ -1,5 +1,6 @@
 //! What has happened, counted where it happens, read by metrics.
 
+use crate::handshake::Handshake;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Declares the counters of one thread together with their sum over threads.
@@ -77,7 +78,17 @@ counters! {
     backlog_stalls,
 }
 
-/// A number that one thread changes and others read.
+impl ThreadCounters {
+    pub(crate) fn count(&self, handshake: Handshake) {
+        match handshake {
+            Handshake::Full => self.handshakes_full.increment(),
+            Handshake::Resumed => self.handshakes_resumed.increment(),
+            Handshake::Failed => self.handshakes_failed.increment(),
+        }
+    }
+}
+
+/// A number that one thread changes, with few exceptions, and others read.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 

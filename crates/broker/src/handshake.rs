@@ -1,19 +1,21 @@
-//! One connection between TCP and CONNECT.
+//! One connection between its beginning and CONNECT.
 
-use crate::admission;
 use crate::authorize::{self, Client, Who};
+use crate::carried::{Carried, Ended, Identity};
 use crate::history::Cause;
 use crate::message::Due;
+use crate::reception::Pass;
 use crate::seats::Seat;
 use crate::shared::Shared;
-use crate::transport::{Transport, seal_out};
-use mio::net::TcpStream;
+use crate::transport::{Pipe, Read, Transport};
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
 use mqtt_session::{Accepted, Peer, Session, Throttled};
 use mqtt_wire::ProtocolVersion::{self, V5, V311};
 use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, PropertiesWriter, Property, ReasonCode};
 use pki::CertificateId;
 use rustls::{AlertDescription, HandshakeKind, ServerConnection};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,15 +54,16 @@ impl std::fmt::Debug for Arrival {
 
 /// A connection that has not finished CONNECT.
 pub(crate) struct Unfinished {
-    stream: TcpStream,
-    tls: Box<ServerConnection>,
+    transport: Transport,
     pub(crate) peer: SocketAddr,
-    pub(crate) ticket: admission::Ticket,
+    /// Who it is; with TLS this is known when the handshake is done.
+    identity: Option<Identity>,
+    /// The server name of a carried connection; TLS of our own knows it itself.
+    domain_name: Option<Box<str>>,
     /// The beginning of CONNECT.
     input: Vec<u8>,
-    certificate_id: Option<CertificateId>,
     heard: bool,
-    seat: Seat,
+    pass: Pass,
 }
 
 /// Why a connection does not become a session.
@@ -95,84 +98,121 @@ pub(crate) struct Connected {
     connect_bytes: usize,
 }
 
-/// What the TLS handshake turned out to be, told once.
-pub(crate) enum TlsDone {
+/// What a TLS handshake turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// A full one.
     Full,
+    /// One from a ticket.
     Resumed,
+    /// It failed.
+    Failed,
 }
 
 impl Unfinished {
-    pub(crate) fn new(
-        stream: TcpStream,
-        tls: ServerConnection,
-        peer: SocketAddr,
-        ticket: admission::Ticket,
-        seat: Seat,
-    ) -> Self {
-        let (tls, input) = (Box::new(tls), Vec::new());
-        Self { stream, tls, peer, ticket, input, certificate_id: None, heard: false, seat }
+    pub(crate) fn tls(stream: TcpStream, tls: ServerConnection, peer: SocketAddr, pass: Pass) -> Self {
+        Self::new(Transport::Tls(stream, Box::new(tls)), peer, None, pass)
     }
 
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(crate) fn plain(stream: TcpStream, peer: SocketAddr, pass: Pass) -> Self {
+        Self::new(Transport::Plain(stream), peer, Some(Identity::Insecure), pass)
+    }
+
+    /// # Errors
+    /// The pipe cannot be made non-blocking.
+    pub(crate) fn carried(carried: Carried) -> io::Result<Self> {
+        let Carried { pipe, identity, peer, local, domain_name, line, pass } = carried;
+        pipe.set_nonblocking(true)?;
+        let pipe = Pipe { socket: UnixStream::from_std(pipe), local, line };
+        let mut unfinished = Self::new(Transport::Carried(pipe), peer, Some(identity), pass);
+        unfinished.domain_name = domain_name.map(Into::into);
+        // Whoever carries it has talked with the client already.
+        unfinished.heard = true;
+        Ok(unfinished)
+    }
+
+    fn new(transport: Transport, peer: SocketAddr, identity: Option<Identity>, pass: Pass) -> Self {
+        Self { transport, peer, identity, domain_name: None, input: Vec::new(), heard: false, pass }
+    }
+
+    pub(crate) fn socket(&mut self) -> &mut dyn Source {
+        self.transport.socket()
     }
 
     /// The deadline has passed: says what it was waited for.
     pub(crate) fn too_late(&self) -> Refusal {
-        let what = if self.tls.is_handshaking() { "the TLS handshake" } else { "CONNECT" };
+        let what = if self.is_shaking_hands() { "the TLS handshake" } else { "CONNECT" };
         Refusal { cause: Cause::Late, ..self.refusal(Stage::Connect, format!("{what} did not come in time")) }
     }
 
     /// Takes what has arrived as far as it goes; `None`: more has to come.
     ///
-    /// When the handshake is done `tls_done` is called, once.
+    /// When a TLS handshake is done `tls_done` is called, once.
     ///
     /// # Errors
     /// The connection is to be closed, for this reason.
     pub(crate) fn advance(
         &mut self,
         shared: &Shared,
-        tls_done: impl FnOnce(TlsDone),
+        tls_done: impl FnOnce(Handshake),
     ) -> Result<Option<Connected>, Refusal> {
         self.feed_tls()?;
-        seal_out(&mut self.stream, &mut self.tls).map_err(|error| self.lost(&error))?;
-        if self.tls.is_handshaking() {
+        self.transport.flush().map_err(|error| self.lost(&error))?;
+        if self.is_shaking_hands() {
             return Ok(None);
         }
-        if self.certificate_id.is_none() {
-            self.certificate_id = Some(self.presented_certificate()?);
-            let resumed = self.tls.handshake_kind() == Some(HandshakeKind::Resumed);
-            tls_done(if resumed { TlsDone::Resumed } else { TlsDone::Full });
-        }
-        self.read_connect(shared)
+        let identity = match &self.identity {
+            Some(identity) => identity.clone(),
+            None => {
+                let identity = Identity::Certificate(self.presented_certificate()?);
+                self.identity = Some(identity.clone());
+                tls_done(if self.is_resumed() { Handshake::Resumed } else { Handshake::Full });
+                identity
+            }
+        };
+        self.read_connect(shared, &identity)
     }
 
     /// The connection becomes its loop's.
     pub(crate) fn into_arrival(self, connected: Connected) -> Arrival {
         let Connected { session, accepted, client, connect_bytes } = connected;
-        let Self { stream, tls, mut input, seat, .. } = self;
+        let Self { transport, mut input, pass, .. } = self;
         input.drain(..connect_bytes);
-        Arrival { transport: Transport::Tls(stream, tls), session, accepted, client, input, seat }
+        Arrival { transport, session, accepted, client, input, seat: pass.into_seat() }
     }
 
-    /// Sends what TLS still has to say, an alert mostly, as far as the socket takes it, and closes.
+    /// Sends what is still to be said, an alert mostly, as far as the socket takes it, and closes.
     pub(crate) fn close(mut self) {
-        // The peer may be gone already; the socket is closed either way.
-        let _ = seal_out(&mut self.stream, &mut self.tls);
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        if let Transport::Tls(_, tls) = &mut self.transport
+            && !tls.is_handshaking()
+        {
+            // Without it a client takes the end for a broken network: AWS's SDKs tell AWS_ERROR_MQTT_UNEXPECTED_HANGUP of
+            // servers that refuse them, and AWS_IO_SOCKET_CLOSED of sockets that break.
+            tls.send_close_notify();
+        }
+        self.transport.hang_up();
+    }
+
+    fn is_shaking_hands(&self) -> bool {
+        matches!(&self.transport, Transport::Tls(_, tls) if tls.is_handshaking())
+    }
+
+    fn is_resumed(&self) -> bool {
+        matches!(&self.transport, Transport::Tls(_, tls) if tls.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
     /// Moves bytes from the socket into rustls until there is plaintext or nothing more.
     fn feed_tls(&mut self) -> Result<(), Refusal> {
         loop {
-            match self.tls.read_tls(&mut self.stream) {
+            let Transport::Tls(stream, tls) = &mut self.transport else { return Ok(()) };
+            match tls.read_tls(stream) {
                 Ok(0) => return Err(self.closed_by_peer()),
                 Ok(_) => self.heard = true,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.lost(&error)),
             }
-            match self.tls.process_new_packets() {
+            match tls.process_new_packets() {
                 // rustls takes no more in before this is read.
                 Ok(state) if state.plaintext_bytes_to_read() > 0 => return Ok(()),
                 Ok(_) => {}
@@ -186,23 +226,31 @@ impl Unfinished {
 
     /// A resumed session carries its certificate and never meets the verifier: looked at here, always.
     fn presented_certificate(&self) -> Result<CertificateId, Refusal> {
-        let leaf = self.tls.peer_certificates().and_then(<[_]>::first);
+        let leaf = match &self.transport {
+            Transport::Tls(_, tls) => tls.peer_certificates().and_then(<[_]>::first),
+            Transport::Plain(_) | Transport::Carried(_) => None,
+        };
         leaf.map(|leaf| CertificateId::of_der(leaf)).ok_or_else(|| {
             let cause = Cause::NoCertificate;
             Refusal { cause, ..self.refusal(Stage::Tls, NO_CERTIFICATE.to_owned()) }
         })
     }
 
-    fn read_connect(&mut self, shared: &Shared) -> Result<Option<Connected>, Refusal> {
-        let certificate_id = self.certificate_id.expect("set when the handshake finished");
-        let is_active = authorize::active_principal(&shared.registry, &certificate_id).is_ok();
-        let bytes_max = if is_active { shared.limits.packet_bytes_max() } else { STRANGER_CONNECT_BYTES_MAX };
+    fn read_connect(&mut self, shared: &Shared, identity: &Identity) -> Result<Option<Connected>, Refusal> {
+        let is_stranger = matches!(identity, Identity::Certificate(id)
+            if authorize::active_principal(&shared.registry, id).is_err());
+        let bytes_max =
+            if is_stranger { STRANGER_CONNECT_BYTES_MAX } else { shared.limits.packet_bytes_max() };
         loop {
             let got_some = self.fill_input()?;
+            // To MQTT this may look like a packet whose rest is missing.
+            if is_http(&self.input) {
+                return Err(self.refusal(Stage::Connect, HTTP_CAME.to_owned()));
+            }
             // A CONNECT says itself which version it is of.
             match mqtt_wire::decode(&self.input, V311, bytes_max) {
                 Ok(Some((packet, used))) => {
-                    let decided = self.decide(shared, certificate_id, &packet, used);
+                    let decided = self.decide(shared, identity, &packet, used);
                     return decided.map(Some).map_err(|(refusal, answer)| {
                         self.answer(answer, &refusal.reason);
                         refusal
@@ -254,15 +302,15 @@ impl Unfinished {
         };
         let connack = if takes_words { connack } else { ConnAck::new(reason) };
         let bytes = Packet::ConnAck(connack).encode(version, &mut answer).expect("there is room");
-        // Sealed into rustls' buffer; `close` sends it. If it does not fit, the closed connection says enough.
-        let _ = self.tls.writer().write_all(&answer[..bytes]);
+        // What the socket does not take now `close` sends. If that fails, too, the closed connection says enough.
+        let _ = self.transport.write(&answer[..bytes]);
     }
 
     #[expect(clippy::result_large_err, reason = "moved once, when a connection is refused")]
     fn decide(
         &self,
         shared: &Shared,
-        certificate_id: CertificateId,
+        identity: &Identity,
         packet: &Packet<'_>,
         connect_bytes: usize,
     ) -> Result<Connected, (Refusal, Option<ReasonCode>)> {
@@ -270,8 +318,11 @@ impl Unfinished {
             let reason = format!("the first packet is {} instead of CONNECT", packet.kind());
             return Err((self.refusal(Stage::Connect, reason), None)); // [MQTT311 3.1.0-1]
         };
-        let server_name = self.tls.server_name();
-        authorize::connect(shared, connect, certificate_id, self.peer, server_name, Instant::now())
+        let server_name = match &self.transport {
+            Transport::Tls(_, tls) => tls.server_name(),
+            Transport::Plain(_) | Transport::Carried(_) => self.domain_name.as_deref(),
+        };
+        authorize::connect(shared, connect, identity, self.peer, server_name, Instant::now())
             .map(|(session, accepted, client)| Connected { session, accepted, client, connect_bytes })
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
@@ -282,12 +333,15 @@ impl Unfinished {
             })
     }
 
-    /// Appends all decrypted bytes to the input; gives whether there were any.
+    /// Appends bytes to the input: all that are decrypted, or as many as a turn may take; gives whether there were any.
     fn fill_input(&mut self) -> Result<bool, Refusal> {
         let mut chunk = [0; 1024];
         let before = self.input.len();
         loop {
-            match self.tls.reader().read(&mut chunk) {
+            let Transport::Tls(_, tls) = &mut self.transport else {
+                return self.fill_without_tls();
+            };
+            match tls.reader().read(&mut chunk) {
                 Ok(0) => return Err(self.closed_by_peer()),
                 Ok(count) => self.input.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(self.input.len() > before),
@@ -297,21 +351,45 @@ impl Unfinished {
         }
     }
 
+    /// One read, so that what is too much is found out before the next.
+    fn fill_without_tls(&mut self) -> Result<bool, Refusal> {
+        let mut chunk = [0; 4096];
+        match self.transport.read(&mut chunk) {
+            Ok(Read::End) => Err(self.closed_by_peer()),
+            Ok(Read::Some(count) | Read::Last(count)) => {
+                self.heard |= count > 0;
+                self.input.extend_from_slice(&chunk[..count]);
+                Ok(count > 0)
+            }
+            Err(error) => Err(self.lost(&error)),
+        }
+    }
+
     fn closed_by_peer(&self) -> Refusal {
         if !self.heard {
             return self.refusal(Stage::Tcp, "the client closed without sending anything".to_owned());
         }
-        let when = if self.tls.is_handshaking() {
-            "during the TLS handshake"
-        } else {
-            "before CONNECT was complete"
+        let reason = match self.transport.ended() {
+            Some(Ended::Violation(why)) => why.clone(),
+            Some(Ended::Expired) => "the WebSocket has lasted as long as one may, without CONNECT".to_owned(),
+            Some(Ended::ByClient) | None if self.is_shaking_hands() => {
+                "the client closed the connection during the TLS handshake".to_owned()
+            }
+            Some(Ended::ByClient) | None => {
+                "the client closed the connection before CONNECT was complete".to_owned()
+            }
         };
-        self.refusal(Stage::Tls, format!("the client closed the connection {when}"))
+        self.refusal(self.stage(), reason)
     }
 
     fn lost(&self, error: &io::Error) -> Refusal {
-        let stage = if self.heard { Stage::Tls } else { Stage::Tcp };
+        let stage = if self.heard { self.stage() } else { Stage::Tcp };
         self.refusal(stage, format!("the connection was lost before CONNECT: {error}"))
+    }
+
+    /// What breaks off before CONNECT counts as a failed handshake where there is one.
+    fn stage(&self) -> Stage {
+        if matches!(self.transport, Transport::Tls(..)) { Stage::Tls } else { Stage::Connect }
     }
 
     fn refusal(&self, at: Stage, reason: String) -> Refusal {
@@ -320,7 +398,11 @@ impl Unfinished {
             Stage::Tls => Cause::Lost,
             Stage::Connect => Cause::Protocol,
         };
-        let (certificate_id, unauthorized, throttled) = (self.certificate_id, None, None);
+        let certificate_id = match &self.identity {
+            Some(Identity::Certificate(id)) => Some(*id),
+            Some(Identity::AccessKey(_) | Identity::Insecure) | None => None,
+        };
+        let (unauthorized, throttled) = (None, None);
         Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized, throttled }
     }
 }
@@ -328,14 +410,17 @@ impl Unfinished {
 const NO_CERTIFICATE: &str =
     "the client sent no certificate; devices must present the one they were provisioned with";
 
+const HTTP_CAME: &str =
+    "HTTP came instead of CONNECT, not MQTT; the API's port speaks it, and the HTTPS port";
+
+fn is_http(input: &[u8]) -> bool {
+    [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS "]
+        .iter()
+        .any(|method| input.starts_with(method))
+}
+
 /// Why the first bytes are no CONNECT, for somebody who looks for the mistake on the device.
 fn explain_first_packet(input: &[u8], error: &DecodeError) -> String {
-    let is_http = [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS "]
-        .iter()
-        .any(|method| input.starts_with(method));
-    if is_http {
-        return "HTTP came instead of CONNECT, not MQTT; the API's port speaks it".to_owned();
-    }
     if let DecodeError::TooLarge { .. } = error {
         return format!("the first packet is too large: {error}");
     }
@@ -357,7 +442,7 @@ fn cause_of_tls(error: &rustls::Error) -> Cause {
 }
 
 /// Why a handshake failed, for somebody who looks for the mistake on the device.
-fn explain_tls(error: &rustls::Error) -> String {
+pub fn explain_tls(error: &rustls::Error) -> String {
     match error {
         rustls::Error::NoCertificatesPresented => NO_CERTIFICATE.to_owned(),
         rustls::Error::AlertReceived(
@@ -376,6 +461,11 @@ fn explain_tls(error: &rustls::Error) -> String {
         }
         rustls::Error::InvalidMessage(why) => {
             format!("what the client sent is not TLS ({why:?}); plain MQTT is not served on this port")
+        }
+        rustls::Error::NoApplicationProtocol => {
+            "the client offers with ALPN only `mqtt`, MQTT with a custom authorizer, \
+            which this server does not have: offer x-amzn-mqtt-ca and a client certificate"
+                .to_owned()
         }
         // The verifier's own sentence.
         rustls::Error::General(why) => why.clone(),

@@ -191,6 +191,7 @@ mod tests {
         Who {
             client_id: client_id.into(),
             principal: "c0ffee".into(),
+            has_certificate: true,
             peer: ([192, 0, 2, 7], 4_711).into(),
             domain_name: None,
         }

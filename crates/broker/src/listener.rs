@@ -1,5 +1,6 @@
-//! The listening socket.
+//! The listening sockets.
 
+use crate::StartError;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
@@ -16,8 +17,45 @@ const BACKLOG: i32 = 4_096;
 /// MQTT keep-alive finds dead peers of its own; this is for handshakes, and lets a NAT keep its entry.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// What is spoken where a connection came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// MQTT over TLS.
+    Mqtts,
+    /// HTTPS.
+    Https,
+    /// What ALPN names.
+    Alpn,
+    /// MQTT without TLS.
+    Insecure,
+}
+
+/// One listening socket, as the accepting thread sees it.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) port: Port,
+    /// The kernel's queue may hold connections: its event comes once, and we may have stopped before the end.
+    pub(crate) may_accept: bool,
+}
+
+impl Listener {
+    /// Binds and listens.
+    pub(crate) fn open(address: SocketAddr, port: Port) -> Result<Self, StartError> {
+        if port == Port::Insecure && !address.ip().is_loopback() {
+            return Err(StartError::InsecureBeyondLoopback(address));
+        }
+        let socket = listen(address).map_err(|source| StartError::Listen { address, source })?;
+        Ok(Self { socket, port, may_accept: false })
+    }
+
+    /// Whether its connections are served by the HTTP side.
+    pub(crate) fn needs_web(&self) -> bool {
+        matches!(self.port, Port::Https | Port::Alpn)
+    }
+}
+
 /// Binds and listens; port 0 picks a free one.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A server that starts again must not wait for the old one's connections to time out.
     socket.set_reuse_address(true)?;

@@ -1,26 +1,33 @@
 //! What all threads of the broker share.
 
-use crate::Parts;
 use crate::account::Account;
 use crate::config::StartError;
 use crate::counters::ThreadCounters;
-use crate::history::Refusals;
+use crate::history::{Cause, Refusals};
 use crate::iot_log;
 use crate::mailbox::{Mail, Mailbox};
 use crate::message::Message;
 use crate::publication::now_ms;
+use crate::reception::{Reception, TurnedAway};
 use crate::sessions::{Absent, Concerned, HandedOut, Loaded, Offer, SETTLED_BYTES_MAX, Sessions};
 use crate::tallies::ThreadTallies;
+use crate::visitor::WebDoor;
+use crate::{BrokerConfig, Parts};
+use iot_policy::{NamedPolicy, PolicyDocument, PolicySet};
 use mqtt_session::Limits;
 use mqtt_wire::QoS;
 use registry::Registry;
 use rules::Rules;
 use services::{IotLog, LogLevel, Retained};
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 use store::{Store, Transaction};
+
+const ALLOW_ALL: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
 
 /// The parts of the server, and the way to every loop.
 pub(crate) struct Shared {
@@ -31,9 +38,16 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) iot_log: Arc<IotLog>,
     pub(crate) limits: Arc<Limits>,
+    /// What whoever signs with SigV4 may do: IAM's policies are not modelled.
+    pub(crate) full_access: Arc<PolicySet>,
+    /// What clients of the plain port may do.
+    pub(crate) insecure: Arc<PolicySet>,
+    pub(crate) reception: Arc<Reception>,
+    /// Who takes connections that speak HTTP.
+    pub(crate) web: WebDoor,
     pub(crate) account: Account,
     pub(crate) peers: Vec<Peer>,
-    /// What the accepting thread counts.
+    /// What is counted of who does not become a client: by the accepting thread, and by who upgrades to WebSocket.
     pub(crate) acceptor_tallies: ThreadTallies,
     /// Who did not get in.
     pub(crate) refusals: Refusals,
@@ -85,16 +99,28 @@ impl Shared {
     /// [`StartError::Load`] when they cannot be read.
     pub(crate) fn new(
         parts: Parts,
-        limits: Limits,
+        config: &BrokerConfig,
+        reception: Arc<Reception>,
         peers: Vec<Peer>,
         congested: Arc<AtomicUsize>,
     ) -> Result<(Self, Vec<Vec<Absent>>), StartError> {
         let Parts { registry, rules, retained, store, iot_log, identities: _ } = parts;
-        let (limits, hasher) = (Arc::new(limits), RandomState::new());
+        let (limits, hasher) = (Arc::new(config.limits.clone()), RandomState::new());
         let place_of = |client_id: &str| place_of(&hasher, client_id, peers.len());
         let Loaded { sessions, absent } = Loaded::load(&store, &limits, peers.len(), place_of, now_ms())?;
         let stop_accepting = AtomicBool::new(false);
+        let arn_prefix: Arc<str> = registry.identity().arn_prefix().into();
+        let allow_all = || Arc::new(PolicyDocument::parse(ALLOW_ALL).expect("a policy of ours"));
+        let policies = |name: &str, document| {
+            let policy = NamedPolicy { name: name.into(), version: None, document };
+            Arc::new(PolicySet::new(Arc::clone(&arn_prefix), vec![policy]))
+        };
+        let insecure = config.insecure_policy.clone().unwrap_or_else(allow_all);
         let shared = Self {
+            full_access: policies("of whoever signs with SigV4", allow_all()),
+            insecure: policies("of the insecure port", insecure),
+            reception,
+            web: WebDoor::default(),
             registry,
             rules,
             retained,
@@ -135,6 +161,16 @@ impl Shared {
             self.tell(handed_out);
         }
         concerned.kept
+    }
+
+    /// A connection was closed unseen.
+    pub(crate) fn turned_away(&self, peer: SocketAddr, why: TurnedAway) {
+        let cause = match why {
+            TurnedAway::Full => Cause::Full,
+            TurnedAway::Busy => Cause::Busy,
+        };
+        self.acceptor_tallies.refuse(&cause);
+        self.refusals.turned_away(peer, cause);
     }
 
     /// To be filled, and told by [`tell`](Self::tell).

@@ -68,6 +68,15 @@ impl<T> Slots<T> {
         if entry.generation == key.generation { entry.value.as_mut() } else { None }
     }
 
+    /// Makes another value of one, at its place.
+    pub(crate) fn replace_with(&mut self, key: Key, change: impl FnOnce(T) -> T) {
+        if let Some(entry) = self.entries.get_mut(key.index())
+            && entry.generation == key.generation
+        {
+            entry.value = entry.value.take().map(change);
+        }
+    }
+
     /// The key of what is at a token's place now.
     pub(crate) fn key_at(&self, token: Token) -> Option<Key> {
         let entry = self.entries.get(token.0)?;

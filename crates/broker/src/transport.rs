@@ -1,9 +1,12 @@
-//! A client's socket, with TLS or without.
+//! A client's socket: with TLS, without, or a pipe to whoever carries its bytes.
 
-use mio::net::TcpStream;
+use crate::carried::{Ended, Line};
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
 use rustls::ServerConnection;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 
 /// Plaintext handed to rustls at once: one full TLS record.
 ///
@@ -12,14 +15,25 @@ const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 /// The bytes' way to a client and back. Never blocks.
 pub(crate) enum Transport {
-    /// Plain MQTT. No listener uses it yet; `--insecure-mqtt-port` and benchmarks will.
-    #[expect(
-        dead_code,
-        reason = "the plain listener comes with `--insecure-mqtt-port`; its path is kept open here"
-    )]
+    /// Plain MQTT.
     Plain(TcpStream),
-    /// MQTT over TLS, handshake done.
+    /// MQTT over TLS.
     Tls(TcpStream, Box<ServerConnection>),
+    /// MQTT over WebSocket, unframed.
+    Carried(Pipe),
+}
+
+/// The broker's end of a carried connection.
+pub(crate) struct Pipe {
+    pub(crate) socket: UnixStream,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) line: Arc<Line>,
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.line.hang_up();
+    }
 }
 
 /// What a read gave.
@@ -34,9 +48,28 @@ pub(crate) enum Read {
 }
 
 impl Transport {
-    pub(crate) fn socket(&mut self) -> &mut TcpStream {
+    /// What to watch for events.
+    pub(crate) fn socket(&mut self) -> &mut dyn Source {
         match self {
             Self::Plain(socket) | Self::Tls(socket, _) => socket,
+            Self::Carried(pipe) => &mut pipe.socket,
+        }
+    }
+
+    /// Its name in the log.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "tcp",
+            Self::Tls(..) => "tls",
+            Self::Carried(_) => "websocket",
+        }
+    }
+
+    /// How the connection has ended, as far as somebody else has told: looked at when reading or writing ends.
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        match self {
+            Self::Plain(_) | Self::Tls(..) => None,
+            Self::Carried(pipe) => pipe.line.ended(),
         }
     }
 
@@ -44,6 +77,7 @@ impl Transport {
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Plain(socket) | Self::Tls(socket, _) => socket.local_addr().ok(),
+            Self::Carried(pipe) => pipe.local,
         }
     }
 
@@ -53,15 +87,9 @@ impl Transport {
     /// The connection is lost, or the peer broke TLS.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
         match self {
-            Self::Plain(socket) => match retry(|| socket.read(buffer)) {
-                Ok(0) => Ok(Read::End),
-                // A short read has emptied the socket; whether the end follows is in the next event.
-                Ok(count) if count < buffer.len() => Ok(Read::Last(count)),
-                Ok(count) => Ok(Read::Some(count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Read::Last(0)),
-                Err(error) => Err(error),
-            },
+            Self::Plain(socket) => read_plain(socket, buffer),
             Self::Tls(socket, tls) => read_tls(socket, tls, buffer),
+            Self::Carried(pipe) => read_plain(&mut pipe.socket, buffer),
         }
     }
 
@@ -73,10 +101,8 @@ impl Transport {
     /// The connection is lost.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => match retry(|| socket.write(bytes)) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-                other => other,
-            },
+            Self::Plain(socket) => write_plain(socket, bytes),
+            Self::Carried(pipe) => write_plain(&mut pipe.socket, bytes),
             Self::Tls(socket, tls) => {
                 let mut taken = 0;
                 while seal_out(socket, tls)? && taken < bytes.len() {
@@ -94,19 +120,45 @@ impl Transport {
     /// The connection is lost.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
-            Self::Plain(_) => Ok(true),
+            Self::Plain(_) | Self::Carried(_) => Ok(true),
             Self::Tls(socket, tls) => seal_out(socket, tls),
         }
     }
 
     /// Says good-bye as far as the socket takes it at once.
     pub(crate) fn close(&mut self) {
-        if let Self::Tls(socket, tls) = self {
+        if let Self::Tls(_, tls) = self {
             tls.send_close_notify();
-            // The peer may be gone already; the socket is closed either way.
-            let _ = seal_out(socket, tls);
         }
-        let _ = self.socket().shutdown(std::net::Shutdown::Write);
+        self.hang_up();
+    }
+
+    /// Sends what waits inside, such as an alert, as far as the socket takes it, and says no more.
+    pub(crate) fn hang_up(&mut self) {
+        // The peer may be gone already; the socket is closed either way.
+        let _ = self.flush();
+        let _ = match self {
+            Self::Plain(socket) | Self::Tls(socket, _) => socket.shutdown(Shutdown::Write),
+            Self::Carried(pipe) => pipe.socket.shutdown(Shutdown::Write),
+        };
+    }
+}
+
+fn read_plain(socket: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<Read> {
+    match retry(|| socket.read(buffer)) {
+        Ok(0) => Ok(Read::End),
+        // A short read has emptied the socket; whether the end follows is in the next event.
+        Ok(count) if count < buffer.len() => Ok(Read::Last(count)),
+        Ok(count) => Ok(Read::Some(count)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Read::Last(0)),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_plain(socket: &mut impl io::Write, bytes: &[u8]) -> io::Result<usize> {
+    match retry(|| socket.write(bytes)) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        other => other,
     }
 }
 
@@ -142,7 +194,7 @@ fn read_tls(socket: &mut TcpStream, tls: &mut ServerConnection, buffer: &mut [u8
 }
 
 /// Sends what rustls has sealed; gives whether all of it went out.
-pub(crate) fn seal_out(socket: &mut TcpStream, tls: &mut ServerConnection) -> io::Result<bool> {
+fn seal_out(socket: &mut TcpStream, tls: &mut ServerConnection) -> io::Result<bool> {
     while tls.wants_write() {
         match retry(|| tls.write_tls(socket)) {
             Ok(_) => {}

@@ -91,6 +91,8 @@ settings! {
             "Port of the AWS API; 0 picks a free one";
         mqtts_port: u16 = "8883", "mqtts-port", "EYOT_MQTTS_PORT", "PORT",
             "Port of MQTT over mutual TLS; 0 picks a free one";
+        https_port: u16 = "8443", "https-port", "EYOT_HTTPS_PORT", "PORT",
+            "Port of HTTPS publish and MQTT over WebSocket, with a client certificate or SigV4; 0 picks a free one";
         lan: bool = "false", "lan", "EYOT_LAN", "BOOL",
             "Let devices of the network in: device-host 0.0.0.0, this host's addresses and HOSTNAME.local in the server certificate",
             [num_args = 0..=1, require_equals = true, default_missing_value = "true"];
@@ -119,6 +121,12 @@ settings! {
         loops: u16 = "half of the processors, at least 1", "loops", "EYOT_LOOPS", "N",
             "Event loops that carry the devices' connections",
             [value_parser = clap::value_parser!(u16).range(1..=LOOPS_MAX)];
+        alpn_port: u16 = "off", "alpn-port", "EYOT_ALPN_PORT", "PORT",
+            "Port like AWS's 443, where ALPN says what is spoken: x-amzn-mqtt-ca, x-amzn-http-ca, http/1.1; 0 picks a free one";
+        insecure_mqtt_port: u16 = "off", "insecure-mqtt-port", "EYOT_INSECURE_MQTT_PORT", "PORT",
+            "Port of MQTT without TLS and without certificates, for this machine alone; 0 picks a free one";
+        insecure_policy: PathBuf = "allow everything", "insecure-policy", "EYOT_INSECURE_POLICY", "FILE",
+            "Policy document for whoever comes to insecure-mqtt-port";
         sntp_port: u16 = "off", "sntp-port", "EYOT_SNTP_PORT", "PORT",
             "UDP port where devices may ask for the time (SNTP), at device-host; boards ask port 123, 0 picks a free one";
         region: Region = "AWS_REGION, else us-east-1", "region", "EYOT_REGION", "REGION",
@@ -313,6 +321,18 @@ impl Settings {
                 .advice("leave --api-host at 127.0.0.1; devices of your network are let in with --lan")
                 .advice("from another machine use a tunnel: ssh -L 4566:127.0.0.1:4566 THIS_HOST"));
         }
+        if self.insecure_mqtt_port.is_some() && !self.device_host().is_loopback() {
+            return Err(Failure::new(format!(
+                "the insecure MQTT port cannot listen on {}",
+                self.device_host()
+            ))
+            .why("there everybody on the network would get in, without a key")
+            .advice("leave out --insecure-mqtt-port, or --lan and --device-host"));
+        }
+        if self.insecure_policy.is_some() && self.insecure_mqtt_port.is_none() {
+            return Err(Failure::new("an insecure-policy without an insecure-mqtt-port decides nothing")
+                .advice("name the port as well, or leave the policy out"));
+        }
         Ok(())
     }
 
@@ -409,7 +429,8 @@ mod tests {
     fn every_default_parses_and_is_as_documented() {
         let dir = directory_with("");
         let settings = in_dir(&dir, &[]).expect("defaults are valid");
-        assert_eq!((settings.api_port, settings.mqtts_port), (4566, 8883));
+        assert_eq!((settings.api_port, settings.mqtts_port, settings.https_port), (4566, 8883, 8443));
+        assert_eq!((settings.alpn_port, settings.insecure_mqtt_port), (None, None));
         assert_eq!(settings.api_host, Host(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert_eq!(settings.account_id.0, "000000000000");
         assert_eq!(settings.limits, LimitsProfile::Aws);
@@ -493,5 +514,19 @@ mod tests {
         assert!(in_dir(&dir, &["--api-host", "::1"]).is_ok());
         let failure = in_dir(&dir, &["--api-host", "0.0.0.0"]).expect_err("refused").to_string();
         assert!(failure.contains("access keys and HTTPS"), "{failure}");
+    }
+
+    #[test]
+    fn the_insecure_port_stays_on_loopback() {
+        let dir = directory_with("");
+        let port = "--insecure-mqtt-port";
+        assert!(in_dir(&dir, &[port, "1883"]).is_ok());
+        for reached in [&["--lan"][..], &["--device-host", "0.0.0.0"], &["--device-host", "192.168.1.7"]] {
+            let failure =
+                in_dir(&dir, &[&[port, "1883"], reached].concat()).expect_err("refused").to_string();
+            assert!(failure.contains("everybody on the network"), "{failure}");
+        }
+        let failure = in_dir(&dir, &["--insecure-policy", "p.json"]).expect_err("refused").to_string();
+        assert!(failure.contains("insecure-mqtt-port"), "{failure}");
     }
 }

@@ -41,7 +41,7 @@ fn a_directory_keeps_everything_for_the_next_run() {
     let parent = tempfile::tempdir().expect("a temporary directory");
     let dir = parent.path().join("cloud");
     std::fs::create_dir(&dir).expect("created");
-    std::fs::write(dir.join("eyot.toml"), "api-port = 0\nmqtts-port = 0\n").expect("written");
+    std::fs::write(dir.join("eyot.toml"), "api-port = 0\nmqtts-port = 0\nhttps-port = 0\n").expect("written");
     let arguments =
         ["demo", "--messages", "2", "--interval", "100ms", "--data-dir", dir.to_str().expect("text")];
     let certificate = dir.join("devices/pico_w_simple/certificate.pem.crt");

@@ -26,7 +26,8 @@ fn it_says_when_it_is_ready_and_drains_when_told() {
     let ready = server.ready.clone();
     let members: Vec<&String> = ready.as_object().expect("an object").keys().collect();
     assert_eq!(members.len(), 9, "{ready}");
-    for absent in ["https", "alpn", "mqtt", "sntp", "console"] {
+    assert!(ready["https"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")), "{ready}");
+    for absent in ["alpn", "mqtt", "sntp", "console"] {
         assert_eq!(ready[absent], Value::Null, "{absent}");
     }
     assert!(Path::new(ready["ca"].as_str().expect("a path")).is_file());
@@ -51,13 +52,15 @@ fn what_is_taken_is_named() {
     let port = taken.local_addr().expect("an address").port().to_string();
     let dir_text = dir.to_str().expect("text");
     let base = ["serve", "--data-dir", dir_text];
-    let error = fail(&[&base[..], &["--api-port", &port, "--mqtts-port", "0"]].concat());
+    let error = fail(&[&base[..], &["--api-port", &port, "--mqtts-port", "0", "--https-port", "0"]].concat());
     assert!(error.contains(&port) && error.contains("--api-port"), "{error}");
-    let error = fail(&[&base[..], &["--mqtts-port", &port, "--api-port", "0"]].concat());
+    let error = fail(&[&base[..], &["--mqtts-port", &port, "--api-port", "0", "--https-port", "0"]].concat());
     assert!(error.contains(&port) && error.contains("--mqtts-port"), "{error}");
+    let error = fail(&[&base[..], &["--https-port", &port, "--api-port", "0", "--mqtts-port", "0"]].concat());
+    assert!(error.contains(&port) && error.contains("--https-port"), "{error}");
 
     let server = Server::start(&dir, &[]);
-    let error = fail(&[&base[..], &["--mqtts-port", "0", "--api-port", "0"]].concat());
+    let error = fail(&[&base[..], &["--mqtts-port", "0", "--api-port", "0", "--https-port", "0"]].concat());
     assert!(error.contains(&server.ready["pid"].to_string()), "the process that has it: {error}");
     server.stop();
 }
@@ -67,7 +70,7 @@ fn a_device_is_provisioned_connects_and_its_readings_are_read() {
     let parent = tempfile::tempdir().expect("a temporary directory");
     let dir = parent.path().join("data");
     std::fs::create_dir(&dir).expect("created");
-    std::fs::write(dir.join("eyot.toml"), "api-port = 0\nmqtts-port = 0\n").expect("written");
+    std::fs::write(dir.join("eyot.toml"), "api-port = 0\nmqtts-port = 0\nhttps-port = 0\n").expect("written");
     let dir_text = dir.to_str().expect("text");
     // The demo leaves log group and rule.
     succeed(&["demo", "--messages", "1", "--interval", "100ms", "--data-dir", dir_text]);

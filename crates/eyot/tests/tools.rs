@@ -107,7 +107,7 @@ fn batches_answer_line_by_line() {
 #[test]
 fn exit_codes_tell_usage_from_failure() {
     for arguments in
-        [&["serve", "--https-port", "1"][..], &["provision"], &["provision", "no/slash"], &["nonsense"]]
+        [&["serve", "--https-port", "x"][..], &["provision"], &["provision", "no/slash"], &["nonsense"]]
     {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }

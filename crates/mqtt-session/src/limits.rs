@@ -263,6 +263,12 @@ limits! {
         excess: "CONNECT is refused (MQTT 5: CONNACK 0x97)",
         why: "AWS's number; open files may bound it earlier",
     }
+    /// How long a WebSocket may last.
+    websocket_duration_max_s: u32 ["seconds", SOME] {
+        aws: 86_400, relaxed: u32::MAX, none: u32::MAX,
+        excess: "the connection ends with WEBSOCKET_TTL_EXPIRATION (MQTT 5: 0xA0)",
+        why: "AWS's number: 24 hours",
+    }
     /// PUBLISH packets and HTTP publishes of all clients in a second.
     account_publishes_in_per_s: Rate ["per second", SOME] {
         aws: Rate::per_second(20_000), relaxed: Rate::UNLIMITED, none: Rate::UNLIMITED,
@@ -478,6 +484,7 @@ mod tests {
         assert_eq!((limits.account_retained_per_s.count(), limits.topic_retained_per_s.count()), (500, 1));
         assert_eq!(limits.queued_messages_per_s.count(), 500);
         assert_eq!((limits.session_expiry_default_s, limits.session_expiry_max_s), (3_600, 604_800));
+        assert_eq!(limits.websocket_duration_max_s, 24 * 60 * 60);
         assert_eq!(limits.qos_max, QoS::AtLeastOnce);
     }
 

@@ -40,17 +40,19 @@ pub(super) struct Report {
     pub(super) failure: Option<String>,
 }
 
-/// Runs targets, some at a time, and reports in the order given.
-pub(super) fn all(targets: &[String], programs: &Path, seconds: u32) -> Outcome<Vec<Report>> {
+/// Runs targets, some at a time and each for its seconds, and reports in the order of their names.
+pub(super) fn all(targets: &[(String, u32)], programs: &Path) -> Outcome<Vec<Report>> {
     let waiting = Mutex::new(targets.iter());
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..super::JOBS {
             scope.spawn(|| {
                 loop {
-                    let Some(target) = waiting.lock().expect("no holder panics").next() else { return };
+                    let Some((target, seconds)) = waiting.lock().expect("no holder panics").next() else {
+                        return;
+                    };
                     println!("{target}: {seconds} s …");
-                    let report = one(target, &programs.join(target), seconds);
+                    let report = one(target, &programs.join(target), *seconds);
                     reports.lock().expect("no holder panics").push(report);
                 }
             });

@@ -95,6 +95,9 @@ impl Whose<'_> {
     }
 
     fn about_policy(&self, action: Action, resource: &str, blame: &Blame) -> Vec<String> {
+        if self.certificate.is_none() && blame.kind != BlameKind::Reserved {
+            return vec!["the document of `--insecure-policy` decides on this port: change it, and start the server again".to_owned()];
+        }
         let policy = blame.policy.as_deref().unwrap_or("NAME");
         let mut hints = Vec::new();
         match blame.kind {

@@ -2,7 +2,7 @@
 
 use broker::{AbsentReport, Blame, Cause, ConnectionReport, Happening, LastPublish, What};
 use mqtt_wire::{ProtocolVersion, QoS};
-use registry::Registry;
+use registry::{CertificateId, Registry};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -86,7 +86,8 @@ pub(super) fn connection(report: &ConnectionReport) -> Value {
         "sourcePort": info.source.port(),
         "keepAliveSeconds": info.keep_alive_s,
         "protocol": protocol(*version),
-        "certificateId": principal,
+        "certificateId": certificate_id(Some(principal)),
+        "principal": principal,
         "isSessionKept": report.is_kept,
         "sessionExpirySeconds": info.session_expiry_s,
         "subscriptions": self::subscriptions(subscriptions),
@@ -116,6 +117,11 @@ fn protocol(version: ProtocolVersion) -> &'static str {
     }
 }
 
+/// A principal that is a certificate: clients of WebSockets sign with an access key, those of the insecure port have none.
+fn certificate_id(principal: Option<&str>) -> Option<&str> {
+    principal.filter(|principal| CertificateId::parse(principal).is_ok())
+}
+
 /// One happening with everything that is known of it.
 pub(super) fn told(registry: &Registry, happening: &Happening) -> Value {
     let Happening { at_ms, until_ms, count, client_id, principal, source, what } = happening;
@@ -127,7 +133,8 @@ pub(super) fn told(registry: &Registry, happening: &Happening) -> Value {
     put("event", json!(event(what)));
     put("isTrouble", json!(what.is_trouble()));
     put("clientId", json!(client_id.as_deref()));
-    put("certificateId", json!(principal));
+    put("certificateId", json!(certificate_id(principal.as_deref())));
+    put("principal", json!(principal));
     put("sourceIp", json!(source.map(|source| source.ip().to_string())));
     put("sourcePort", json!(source.map(|source| source.port())));
     put("sentence", json!(sentence(what)));

@@ -47,7 +47,7 @@ fn log<T>(
     log.log(&LogEvent {
         trace_id: Some(&call.request_id),
         protocol: Some(Transport::Http),
-        principal_id: Some(&call.access_key_id),
+        principal_id: Some(&call.principal),
         source_ip: call.source_ip,
         topic_name,
         more,

@@ -21,18 +21,14 @@ pub(super) async fn publish(call: &Call, input: PublishRequest) -> Result<Reply,
     // The model has bounded it to 0 and 1.
     let qos = if input.qos == Some(1) { QoS::AtLeastOnce } else { QoS::AtMostOnce };
     let retain = input.retain.unwrap_or_default();
-    let access_key_id = call.access_key_id.clone();
+    let principal = call.principal.clone();
     let source_ip = call.source_ip;
     let trace_id = call.request_id.clone();
     // Rules run on the calling thread.
     let published = call
         .blocking(move |parts| {
-            let source = Source {
-                client_id: None,
-                principal: Some(&access_key_id),
-                source_ip,
-                trace_id: Some(&trace_id),
-            };
+            let source =
+                Source { client_id: None, principal: Some(&principal), source_ip, trace_id: Some(&trace_id) };
             let properties = Properties::parse(&properties, Carrier::Packet(PacketKind::Publish));
             let properties = properties.expect("a block that was just made");
             parts.broker.publish(&Publish {

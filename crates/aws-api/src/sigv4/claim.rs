@@ -38,15 +38,36 @@ pub enum SignatureError {
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."
     )]
     Mismatch,
-    /// It was made too long ago, or in the future.
-    #[error("Signature expired: {signed} is now outside of what {now} allows")]
+    /// It was made too long ago.
+    #[error("Signature expired: {signed} is now earlier than {earliest} ({now} - {minutes} min.)")]
     Expired {
         /// When it was signed.
         signed: String,
+        /// The earliest time at which it could have been.
+        earliest: String,
+        /// The server's time.
+        now: String,
+        /// How long it is valid.
+        minutes: i64,
+    },
+    /// It was made in the future.
+    #[error("Signature not yet current: {signed} is still later than {latest} ({now} + 5 min.)")]
+    NotYetCurrent {
+        /// When it was signed.
+        signed: String,
+        /// The latest time at which it could have been.
+        latest: String,
         /// The server's time.
         now: String,
     },
 }
+
+/// The service for which SDKs sign WebSockets: `X-Amz-Expires` is ignored, and `X-Amz-Security-Token` may have been
+/// added after signing. [AWS iot protocols, verified 13]
+pub const GATEWAY: &str = "iotdevicegateway";
+
+/// Of temporary keys.
+const TOKEN_PARAMETER: &str = "X-Amz-Security-Token";
 
 impl Claim {
     /// Reads the `Authorization` header, or the query of a presigned URL.
@@ -100,8 +121,10 @@ impl Claim {
         if parameter("X-Amz-Algorithm")? != ALGORITHM {
             return Err(incomplete(format!("X-Amz-Algorithm must be {ALGORITHM}.")));
         }
-        // [AWS iot websocket] A presigned MQTT URL may leave it out: it is then valid for the longest time.
+        let credential = parameter("X-Amz-Credential")?;
+        let is_gateway = credential.ends_with(&format!("/{GATEWAY}/{TERMINATOR}"));
         let expires_after = match parameter("X-Amz-Expires") {
+            _ if is_gateway => CLOCK_SKEW_MS_MAX / 1000,
             Ok(text) => {
                 text.parse().ok().filter(|seconds| (0..=PRESIGNED_SECONDS_MAX).contains(seconds)).ok_or_else(
                     || incomplete("X-Amz-Expires must be a number of seconds up to a week.".to_owned()),
@@ -110,7 +133,7 @@ impl Claim {
             Err(_) => PRESIGNED_SECONDS_MAX,
         };
         Self::new(
-            &parameter("X-Amz-Credential")?,
+            &credential,
             &parameter("X-Amz-SignedHeaders")?,
             &parameter("X-Amz-Signature")?,
             &parameter("X-Amz-Date")?,
@@ -172,32 +195,57 @@ impl Claim {
         &self.scope.service
     }
 
-    /// Whether it was made for this request with this secret, and not too long ago.
-    ///
-    /// A presigned URL of MQTT carries its session token unsigned: take it out of the query before.
+    /// Whether it was not made too long ago, nor in the future.
     ///
     /// # Errors
-    /// [`SignatureError::Expired`] and [`SignatureError::Mismatch`].
-    pub fn verify(&self, message: &Message<'_>, secret: &str, now_ms: i64) -> Result<(), SignatureError> {
+    /// [`SignatureError::Expired`] and [`SignatureError::NotYetCurrent`].
+    pub fn check_time(&self, now_ms: i64) -> Result<(), SignatureError> {
         let signed_ms = date::parse(&self.date_time).ok_or(SignatureError::Mismatch)?;
         let valid_ms = self.expires_after.map_or(CLOCK_SKEW_MS_MAX, |seconds| seconds * 1000);
-        if now_ms - signed_ms > valid_ms || signed_ms - now_ms > CLOCK_SKEW_MS_MAX {
+        if now_ms.saturating_sub(signed_ms) > valid_ms {
             return Err(SignatureError::Expired {
                 signed: self.date_time.clone(),
+                earliest: date::format(now_ms - valid_ms),
+                now: date::format(now_ms),
+                minutes: valid_ms / 60_000,
+            });
+        }
+        if signed_ms.saturating_sub(now_ms) > CLOCK_SKEW_MS_MAX {
+            return Err(SignatureError::NotYetCurrent {
+                signed: self.date_time.clone(),
+                latest: date::format(now_ms + CLOCK_SKEW_MS_MAX),
                 now: date::format(now_ms),
             });
         }
+        Ok(())
+    }
+
+    /// Whether it was made for this request with this secret, and not too long ago.
+    ///
+    /// # Errors
+    /// [`SignatureError::Expired`], [`SignatureError::NotYetCurrent`] and [`SignatureError::Mismatch`].
+    pub fn verify(&self, message: &Message<'_>, secret: &str, now_ms: i64) -> Result<(), SignatureError> {
+        self.check_time(now_ms)?;
         let matches = |message: &Message<'_>| {
             let expected =
                 canonical::signature(message, &self.signed_headers, &self.scope, &self.date_time, secret);
             verify_slices_are_equal(expected.as_ref(), &self.signature).is_ok()
         };
-        // A presigned URL says nothing of its body: services sign it as empty or as unsigned.
-        let unsigned = Message { payload: Payload::Unsigned, ..*message };
-        let empty = Message { payload: Payload::Bytes(b""), ..*message };
         let presigned = self.expires_after.is_some();
-        if matches(message) || presigned && (matches(&unsigned) || matches(&empty)) {
+        // A presigned URL says nothing of its body: services sign it as empty or as unsigned.
+        let matches_somehow = |message: &Message<'_>| {
+            let unsigned = Message { payload: Payload::Unsigned, ..*message };
+            let empty = Message { payload: Payload::Bytes(b""), ..*message };
+            matches(message) || presigned && (matches(&unsigned) || matches(&empty))
+        };
+        if matches_somehow(message) {
             return Ok(());
+        }
+        if presigned && self.scope.service == GATEWAY {
+            let query = without_parameter(message.query, TOKEN_PARAMETER);
+            if matches_somehow(&Message { query: &query, ..*message }) {
+                return Ok(());
+            }
         }
         Err(SignatureError::Mismatch)
     }
@@ -213,6 +261,12 @@ fn query_parameters(query: &str) -> impl Iterator<Item = (String, String)> + '_ 
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         (decoded(name), decoded(value))
     })
+}
+
+/// The query without a parameter.
+fn without_parameter(query: &str, name: &str) -> String {
+    let is_other = |parameter: &&str| parameter.split_once('=').map_or(*parameter, |(name, _)| name) != name;
+    query.split('&').filter(is_other).collect::<Vec<_>>().join("&")
 }
 
 fn bytes_of_hex(text: &str) -> Option<[u8; 32]> {

@@ -12,7 +12,7 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
-pub use claim::{CLOCK_SKEW_MS_MAX, Claim, SignatureError};
+pub use claim::{CLOCK_SKEW_MS_MAX, Claim, GATEWAY, SignatureError};
 pub use sign::{Credentials, sign};
 
 /// A request as far as it is signed.

@@ -15,6 +15,8 @@ const PUBLISH: Message<'_> = Message {
     payload: Payload::Bytes(b"{\"temp\": 27.5}"),
 };
 
+const WEBSOCKET_SIGNATURE: &str = "4ff754d6e01871ef53424ff847dd23ad6bdc6ccb9bd1011e8767615b2808cb34";
+
 fn key(session_token: Option<&'static str>) -> Credentials<'static> {
     Credentials { access_key_id: ID, secret_access_key: SECRET, session_token }
 }
@@ -106,10 +108,16 @@ fn old_and_future_signatures_have_expired() {
         for skew in [-CLOCK_SKEW_MS_MAX, CLOCK_SKEW_MS_MAX] {
             assert_eq!(claim.verify(message, SECRET, NOW_MS + skew), Ok(()));
         }
-        for skew in [-CLOCK_SKEW_MS_MAX - 1, CLOCK_SKEW_MS_MAX + 1] {
-            let error = claim.verify(message, SECRET, NOW_MS + skew).unwrap_err();
-            assert!(matches!(error, SignatureError::Expired { .. }), "{error}");
-        }
+        let error = |skew| claim.verify(message, SECRET, NOW_MS + skew).unwrap_err().to_string();
+        // In AWS's words [verified 14: 163 bytes of body].
+        assert_eq!(
+            error(CLOCK_SKEW_MS_MAX + 1_000),
+            "Signature expired: 20150830T123600Z is now earlier than 20150830T123601Z (20150830T124101Z - 5 min.)"
+        );
+        assert_eq!(
+            error(-CLOCK_SKEW_MS_MAX - 1_000),
+            "Signature not yet current: 20150830T123600Z is still later than 20150830T123559Z (20150830T123059Z + 5 min.)"
+        );
     });
 }
 
@@ -126,6 +134,34 @@ fn a_presigned_url_verifies() {
     assert!(claim.verify(&message, SECRET, NOW_MS + 60_001).is_err());
     let more = query.replace("maxResults=1", "maxResults=2");
     assert_eq!(claim.verify(&get(&host, "/things", &more), SECRET, NOW_MS), Err(SignatureError::Mismatch));
+}
+
+/// What `SigV4QueryAuth` of botocore 1.44.5 signs for `iotdevicegateway`, with the token appended as AWS's SDKs do.
+#[test]
+fn a_websocket_url_verifies_with_its_token_behind_the_signature_and_for_five_minutes() {
+    let signed = "X-Amz-Algorithm=AWS4-HMAC-SHA256\
+                  &X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fiotdevicegateway%2Faws4_request\
+                  &X-Amz-Date=20150830T123600Z&X-Amz-Expires=EXPIRES&X-Amz-SignedHeaders=host&X-Amz-Signature=SIGNATURE";
+    let query = signed.replace("EXPIRES", "86400").replace("SIGNATURE", WEBSOCKET_SIGNATURE);
+    let host = [("Host", "localhost:4566")];
+    let with_token = format!("{query}&X-Amz-Security-Token=tok%2Fen%2B%3D");
+    for query in [&query, &with_token] {
+        let message = get(&host, "/mqtt", query);
+        let claim = Claim::read(&message).unwrap();
+        assert_eq!(claim.service(), GATEWAY);
+        assert_eq!(claim.verify(&message, SECRET, NOW_MS + CLOCK_SKEW_MS_MAX), Ok(()));
+        let late = claim.verify(&message, SECRET, NOW_MS + CLOCK_SKEW_MS_MAX + 1);
+        assert!(
+            matches!(late, Err(SignatureError::Expired { minutes: 5, .. })),
+            "X-Amz-Expires is ignored: {late:?}"
+        );
+    }
+    let nonsense = signed.replace("EXPIRES", "soon").replace("SIGNATURE", WEBSOCKET_SIGNATURE);
+    assert!(Claim::read(&get(&host, "/mqtt", &nonsense)).is_ok());
+    let other = get(&host, "/mqtt", &query.replace("host&", "host&x=y&")).query.to_owned();
+    let message = get(&host, "/mqtt", &other);
+    let claim = Claim::read(&message).unwrap();
+    assert_eq!(claim.verify(&message, SECRET, NOW_MS), Err(SignatureError::Mismatch));
 }
 
 #[test]

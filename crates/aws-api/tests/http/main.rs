@@ -5,3 +5,4 @@
 mod operations;
 mod protections;
 mod server;
+mod websocket;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_api::sigv4::{Credentials, Message, Payload, sign};
-use aws_api::{Api, Hosts, MetricKind, Parts, serve};
+use aws_api::{Api, Hosts, MetricKind, Parts, WebSockets, serve};
 use broker::{Broker, BrokerConfig};
 use logs::Logs;
 use mqtt_session::Limits;
@@ -35,11 +35,16 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::with(aws_api::CONNECTIONS_MAX, Limits::aws())
+    }
+
+    /// One with so many connections of the API, and these limits of clients.
+    pub(crate) fn with(connections_max: usize, limits: Limits) -> Self {
         let opening = Store::open(StoreOptions::in_memory()).unwrap();
         let (store, logs) = Logs::start(opening).unwrap();
         let identity = Identity { region: "us-east-1".to_owned(), account_id: "000000000000".to_owned() };
         let registry = Arc::new(Registry::load(&store, identity).unwrap());
-        let rules = Arc::new(Rules::load(&store, Arc::clone(&logs), "000000000000", Limits::aws()).unwrap());
+        let rules = Arc::new(Rules::load(&store, Arc::clone(&logs), "000000000000", limits.clone()).unwrap());
         let shadows = Arc::new(Shadows::load(&store).unwrap());
         let retained = Arc::new(Retained::load(&store, RetainedLimits::default()).unwrap());
         let names = ServerNames::new(["localhost".to_owned()]).unwrap();
@@ -53,7 +58,8 @@ impl Server {
             iot_log: Arc::clone(&iot_log),
             identities: authority.server_identities(),
         };
-        let config = BrokerConfig::new("127.0.0.1:0".parse().unwrap());
+        let mut config = BrokerConfig::new("127.0.0.1:0".parse().unwrap());
+        config.limits = limits.clone();
         let broker = Arc::new(Broker::start(config, broker).unwrap());
 
         let runtime =
@@ -70,14 +76,16 @@ impl Server {
             broker,
             authority,
             store,
-            limits: Limits::aws(),
+            limits,
             endpoint: "localhost".to_owned(),
             hosts: Hosts::new(address, []),
+            device_hosts: Hosts::new(address, []),
             metrics: Arc::new(|page, _| page.single("eyot_more", MetricKind::Gauge, "More.", 1)),
         });
         let own = axum::Router::new().route("/_eyot/own", axum::routing::get(|| async { "own" }));
         let (end, ended) = oneshot::channel();
-        runtime.spawn(serve(listener, aws_api::CONNECTIONS_MAX, api.router(own), async {
+        let (websockets, _) = WebSockets::new();
+        runtime.spawn(serve(listener, connections_max, api.router(own), websockets, async {
             let _ = ended.await;
         }));
         Self { address, end: Some(end), runtime: Some(runtime) }

@@ -87,8 +87,14 @@ impl EventLoop {
                         return;
                     }
                 }
-                Ok(Read::End) => return self.end(key, Farewell::hung_up()),
-                Err(error) => return self.end(key, Farewell::lost(&error)),
+                Ok(Read::End) => {
+                    let farewell = Farewell::hung_up(&connection.transport);
+                    return self.end(key, farewell);
+                }
+                Err(error) => {
+                    let farewell = Farewell::broken(&connection.transport, &error);
+                    return self.end(key, farewell);
+                }
             }
         }
         self.mark_ready(key, false);

@@ -3,6 +3,7 @@
 use super::EventLoop;
 use super::backlog::Unowned;
 use crate::authorize::{self, Client, Denied, NotPermitted};
+use crate::carried::Ended;
 use crate::connection::{Connection, Opening, Reply};
 use crate::handshake::{Arrival, Refusal, Stage};
 use crate::history::Cause;
@@ -51,11 +52,34 @@ impl Farewell {
         Self::new(DisconnectReason::ClientInitiatedDisconnect, "the client sent DISCONNECT")
     }
 
-    pub(super) fn hung_up() -> Self {
-        Self::new(DisconnectReason::ConnectionLost, "the client closed the connection without DISCONNECT")
+    /// The client's side has ended, as far as its transport knows why.
+    pub(super) fn hung_up(transport: &Transport) -> Self {
+        let unsaid = "the client closed the connection without DISCONNECT";
+        transport
+            .ended()
+            .map_or_else(|| Self::new(DisconnectReason::ConnectionLost, unsaid), Self::carrier_ended)
     }
 
-    pub(super) fn lost(error: &io::Error) -> Self {
+    /// The same, found out when writing or reading failed.
+    pub(super) fn broken(transport: &Transport, error: &io::Error) -> Self {
+        transport.ended().map_or_else(|| Self::lost(error), Self::carrier_ended)
+    }
+
+    fn carrier_ended(ended: &Ended) -> Self {
+        match ended {
+            // [AWS iot-lifecycle-events] A Close frame is the client's own wish, as DISCONNECT is.
+            Ended::ByClient => {
+                Self::new(DisconnectReason::ClientInitiatedDisconnect, "the client closed its WebSocket")
+            }
+            Ended::Expired => Self::new(
+                DisconnectReason::WebsocketTtlExpiration,
+                "the WebSocket has lasted as long as one may",
+            ),
+            Ended::Violation(why) => Self::new(DisconnectReason::ClientError, why.clone()),
+        }
+    }
+
+    fn lost(error: &io::Error) -> Self {
         let reason = match error.kind() {
             // What rustls says of bytes that are not what TLS promises.
             ErrorKind::InvalidData => DisconnectReason::ClientError,
@@ -160,7 +184,7 @@ impl EventLoop {
             authorize::permit_again(&self.shared, &client, &accepted, session.will())
         {
             let who = &client.who;
-            let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
+            let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
             let (at, unauthorized) = (Stage::Connect, Some(Arc::clone(who)));
             let throttled = None;
             let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
@@ -175,7 +199,7 @@ impl EventLoop {
             && let Some(reason) = self.cannot_keep(&client.who.client_id)
         {
             let who = &client.who;
-            let (client_id, certificate_id) = (Some(who.client_id.to_string()), Some(client.certificate_id));
+            let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
             let (at, reason, cause) = (Stage::Connect, reason.to_owned(), Cause::NotKept);
             let (unauthorized, throttled) = (None, None);
             let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
@@ -237,12 +261,12 @@ impl EventLoop {
         }
         connection.is_opening = false;
         connection.session.excuse_silence(self.now);
-        let who = Arc::clone(&connection.client.who);
+        let (who, transport) = (Arc::clone(&connection.client.who), connection.transport.name());
         self.me().counters.connects.increment();
         tracing::info!(
-            target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
-            peer = %who.peer, keep_alive_s = accepted.keep_alive_s, session_expiry_s = accepted.session_expiry_s,
-            session_present, "connected"
+            target: "eyot::connection", client_id = &*who.client_id, certificate_id = who.certificate_id(),
+            principal = who.other_principal(), peer = %who.peer, transport, keep_alive_s = accepted.keep_alive_s,
+            session_expiry_s = accepted.session_expiry_s, session_present, "connected"
         );
         self.observe_connected(&who, key, &accepted, session_present, took_over);
         self.send_connack(key, &accepted, session_present);
@@ -304,12 +328,14 @@ impl EventLoop {
         // A client that breaks the rules is somebody's mistake, as a refusal is; other ends are everyday.
         if *reason == DisconnectReason::ClientError {
             tracing::warn!(
-                target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
+                target: "eyot::connection", client_id = &*who.client_id, certificate_id = who.certificate_id(),
+            principal = who.other_principal(),
                 peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
             );
         } else {
             tracing::info!(
-                target: "eyot::connection", client_id = &*who.client_id, certificate_id = &*who.principal,
+                target: "eyot::connection", client_id = &*who.client_id, certificate_id = who.certificate_id(),
+            principal = who.other_principal(),
                 peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
             );
         }
@@ -381,7 +407,10 @@ impl EventLoop {
         if dropped.is_empty() {
             return;
         }
-        let concerned = self.connections.iter().filter(|(_, c)| dropped.contains(&c.client.certificate_id));
+        let concerned = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.client.certificate_id.is_some_and(|id| dropped.contains(&id)));
         for key in concerned.map(|(key, _)| key).collect::<Vec<_>>() {
             let farewell = Farewell::new(DisconnectReason::AuthError, "its certificate is no longer ACTIVE");
             self.end(key, farewell);

@@ -201,7 +201,8 @@ impl EventLoop {
         }
         let before = connection.outbox.len();
         if let Err(error) = connection.flush(key, self.poll.registry(), &mut self.pool) {
-            return self.end(key, Farewell::lost(&error));
+            let farewell = Farewell::broken(&connection.transport, &error);
+            return self.end(key, farewell);
         }
         let bytes = before.saturating_sub(connection.outbox.len());
         if let Some(at) = connection.pace.sent.charge(bytes as u64, rate, now) {

@@ -16,15 +16,20 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 #[derive(Debug)]
 pub(super) struct PossessionVerifier {
     algorithms: WebPkiSupportedAlgorithms,
+    is_mandatory: bool,
 }
 
 impl PossessionVerifier {
-    pub(super) fn new(provider: &CryptoProvider) -> Self {
-        Self { algorithms: provider.signature_verification_algorithms }
+    pub(super) fn new(provider: &CryptoProvider, is_mandatory: bool) -> Self {
+        Self { algorithms: provider.signature_verification_algorithms, is_mandatory }
     }
 }
 
 impl ClientCertVerifier for PossessionVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_mandatory
+    }
+
     /// No hints: a client with one certificate sends it, and the list would not fit a small device's memory.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]

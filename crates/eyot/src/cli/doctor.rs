@@ -107,11 +107,18 @@ fn examine(settings: &Settings) -> Vec<Finding> {
             SocketAddr::new(settings.api_host.0, settings.api_port),
             "--api-port",
         ));
-        findings.push(port(
-            "MQTT port",
-            SocketAddr::new(settings.device_host(), settings.mqtts_port),
-            "--mqtts-port",
-        ));
+        let host = settings.device_host();
+        let ports = [
+            ("MQTT port", "--mqtts-port", Some(settings.mqtts_port)),
+            ("HTTPS port", "--https-port", Some(settings.https_port)),
+            ("ALPN port", "--alpn-port", settings.alpn_port),
+            ("plain port", "--insecure-mqtt-port", settings.insecure_mqtt_port),
+        ];
+        findings.extend(
+            ports.into_iter().filter_map(|(subject, flag, number)| {
+                Some(port(subject, SocketAddr::new(host, number?), flag))
+            }),
+        );
     }
     findings.push(machine::clock());
     if let Some(dir) = settings.data_dir.as_deref() {

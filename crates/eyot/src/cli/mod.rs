@@ -156,7 +156,7 @@ mod tests {
     fn wrong_usage_is_told_apart_from_failure() {
         for arguments in [
             &["eyot", "serve", "--api-port", "70000"][..],
-            &["eyot", "serve", "--https-port", "8443"],
+            &["eyot", "serve", "--https-port", "x"],
             &["eyot", "demo", "--interval", "2"],
             &["eyot", "provision"],
             &["eyot", "pico", "image", "--thing", "t", "--wifi-ssid", "s"],
@@ -177,6 +177,7 @@ mod tests {
         for arguments in [
             "eyot demo --messages 5 --interval 2s --data-dir /tmp/x",
             "eyot serve --data-dir /tmp/x --api-port 0 --mqtts-port 0 --ready-file r --limits none --loops 2 --lan",
+            "eyot serve --https-port 0 --alpn-port 0 --insecure-mqtt-port 0 --insecure-policy p.json",
             "eyot serve --in-memory --region eu-central-1 --account-id 123456789012 --advertise a --advertise b",
             "eyot provision t --out d --policy p.json --key-type p256 --endpoint-url http://127.0.0.1:1",
             "eyot keys to-der c k --out d",

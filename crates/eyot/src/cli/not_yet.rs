@@ -1,25 +1,6 @@
 //! What the interface has and this version does not: said in words, instead of "unknown argument".
 
-use std::convert::Infallible;
-
 use crate::failure::{Failure, Outcome};
-
-/// Flags of `eyot serve` that are to come.
-#[derive(Debug, clap::Args)]
-pub(super) struct LaterFlags {
-    #[arg(long, hide = true, value_name = "PORT", value_parser = not_yet)]
-    https_port: Option<Infallible>,
-    #[arg(long, hide = true, value_name = "PORT", value_parser = not_yet)]
-    alpn_port: Option<Infallible>,
-    #[arg(long, hide = true, value_name = "PORT", value_parser = not_yet)]
-    insecure_mqtt_port: Option<Infallible>,
-    #[arg(long, hide = true, value_name = "FILE", value_parser = not_yet)]
-    insecure_policy: Option<Infallible>,
-}
-
-fn not_yet(_: &str) -> Result<Infallible, &'static str> {
-    Err("this is not available yet; README.md, \"What works today\", says what is")
-}
 
 /// A command that is to come, whatever is behind it.
 #[derive(Debug, clap::Args)]

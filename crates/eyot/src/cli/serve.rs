@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::not_yet::LaterFlags;
 use crate::config::{Given, Settings};
 use crate::failure::{Failure, Outcome};
 use crate::serve::{Cloud, PortsInUse, Stop};
@@ -20,13 +19,12 @@ Examples:
   eyot serve
   eyot serve --lan                        boards of your network may connect
   eyot serve --lan --sntp-port 123        they may ask for the time, too
-  eyot serve --in-memory --api-port 0 --mqtts-port 0 --ready-file ready.json    for tests
+  eyot serve --alpn-port 443              SDKs may use AWS's own port (needs the right to do so)
+  eyot serve --in-memory --api-port 0 --mqtts-port 0 --https-port 0 --ready-file ready.json    for tests
   EYOT_DATA_DIR=/srv/eyot eyot serve --advertise iot.example.org")]
 pub(super) struct Serve {
     #[command(flatten)]
     given: Given,
-    #[command(flatten)]
-    later: LaterFlags,
 }
 
 impl Serve {
@@ -77,6 +75,18 @@ fn introduce(cloud: &Cloud) -> Outcome {
                 paint.bold("a board    ")
             )?;
         }
+    }
+    if let Some(https) = ready.https {
+        say!("{} {https}  (publish over HTTPS, MQTT over WebSocket at /mqtt)", paint.bold("HTTPS, WSS "))?;
+    }
+    if let Some(alpn) = ready.alpn {
+        say!("{} {alpn}  (like AWS's port 443: ALPN says what is spoken)", paint.bold("ALPN       "))?;
+    }
+    if let Some(mqtt) = ready.mqtt {
+        say!(
+            "{} {mqtt}  (INSECURE: no TLS, and everybody on this machine gets in)",
+            paint.yellow("MQTT, plain")
+        )?;
     }
     if let Some(sntp) = ready.sntp {
         say!("{} {sntp}  (UDP; this machine's clock)", paint.bold("time, SNTP "))?;

@@ -12,8 +12,8 @@ use store::{COMMIT_MICROSECONDS, JournalMetrics, Store};
 const GAUGES: [&str; 3] = ["connections", "subscriptions", "sessions_absent"];
 
 /// Counters that labels tell apart; as sums they would be the same twice.
-const TOLD_APART: [&str; 6] =
-    ["connects_refused", "connects_late", "refused_busy", "refused_full", "disconnects", "handshakes_failed"];
+const TOLD_APART: [&str; 5] =
+    ["connects_refused", "connects_late", "refused_busy", "refused_full", "disconnects"];
 
 /// Rules that have numbers of their own: as many as AWS allows, by name.
 const RULES_MAX: usize = 1_000;

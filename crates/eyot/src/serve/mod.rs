@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, BrokerConfig, StartError};
+use iot_policy::PolicyDocument;
 use mqtt_session::Limits;
 
 use crate::config::Settings;
@@ -82,13 +83,14 @@ impl Cloud {
         let sntp = sntp.transpose()?;
 
         let api = listener.local_addr().context(|| "the API's listener has no address".to_owned())?;
+        let addresses = broker.addresses();
         let ready = Ready {
             pid: std::process::id(),
             api: Some(api),
-            mqtts: Some(broker.mqtts_addr()),
-            https: None,
-            alpn: None,
-            mqtt: None,
+            mqtts: Some(addresses.mqtts),
+            https: addresses.https,
+            alpn: addresses.alpn,
+            mqtt: addresses.insecure_mqtt,
             sntp: sntp.as_ref().map(Sntp::address),
             ca: parts.authority.ca_path().unwrap_or_default(),
             console: None,
@@ -97,7 +99,8 @@ impl Cloud {
         // API is not on the network.
         let advertised = settings.advertise.clone().unwrap_or_default();
         let api_parts = parts.for_api(&broker, limits, &names, api, advertised);
-        let http = Http::start(listener, shares.api, api_parts, &parts.authority, &ready)?;
+        let http =
+            Http::start(listener, shares.api, api_parts, Arc::clone(&broker), &parts.authority, &ready)?;
         let upkeep = Upkeep::start(&parts, &broker)?;
 
         let ready_files: Vec<PathBuf> =
@@ -114,7 +117,16 @@ impl Cloud {
                 return Err(Failure::new(format!("cannot write `{}`", path.display())).because(&error));
             }
         }
-        tracing::info!(target: "eyot", version = env!("CARGO_PKG_VERSION"), %api, mqtts = %cloud.broker.mqtts_addr(), "ready");
+        if let Some(address) = addresses.insecure_mqtt {
+            tracing::warn!(target: "eyot", %address,
+                "the insecure MQTT port is open: every program of this machine may connect, without TLS and as any client");
+        }
+        let broker::Addresses { mqtts, https, alpn, insecure_mqtt } = addresses;
+        let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
+        tracing::info!(
+            target: "eyot", version = env!("CARGO_PKG_VERSION"), %api, %mqtts, https = shown(https), alpn = shown(alpn),
+            mqtt = shown(insecure_mqtt), "ready"
+        );
         Ok(cloud)
     }
 
@@ -164,8 +176,9 @@ impl Cloud {
         if let Some(sntp) = self.sntp {
             sntp.end();
         }
-        self.http.drain(DRAIN_DEADLINE);
+        let farewells = self.http.drain(DRAIN_DEADLINE);
         self.broker.drain(DRAIN_DEADLINE);
+        farewells.finish();
         self.parts.close();
         tracing::info!(target: "eyot", "drained");
     }
@@ -179,29 +192,57 @@ fn start_broker(
     ports: PortsInUse,
     notes: &mut Vec<String>,
 ) -> Outcome<Broker> {
-    let start = |port| {
-        let mut config = BrokerConfig::new(SocketAddr::new(settings.device_host(), port));
-        config.loops = settings.loops();
-        config.limits = limits.clone();
-        config.connections_max = shares.devices;
-        config.tls_versions = settings.tls_versions();
-        config.connect_deadline = settings.connect_timeout.0;
-        Broker::start(config, parts.for_broker())
-    };
-    let wanted = settings.mqtts_port;
-    let started = match start(wanted) {
-        Err(StartError::Listen { source, .. }) if is_taken(&source) && ports == PortsInUse::FallBack => {
-            notes.push(format!("port {wanted} is in use, so devices connect to another one"));
-            start(0)
+    let host = settings.device_host();
+    let mut config = BrokerConfig::new(SocketAddr::new(host, settings.mqtts_port));
+    config.https = Some(SocketAddr::new(host, settings.https_port));
+    config.alpn = settings.alpn_port.map(|port| SocketAddr::new(host, port));
+    config.insecure_mqtt = settings.insecure_mqtt_port.map(|port| SocketAddr::new(host, port));
+    config.insecure_policy = settings.insecure_policy.as_deref().map(insecure_policy).transpose()?;
+    config.loops = settings.loops();
+    config.limits = limits.clone();
+    config.connections_max = shares.devices;
+    config.tls_versions = settings.tls_versions();
+    config.connect_deadline = settings.connect_timeout.0;
+    loop {
+        let (address, source) = match Broker::start(config.clone(), parts.for_broker()) {
+            Ok(broker) => return Ok(broker),
+            Err(StartError::Listen { address, source }) => (address, source),
+            Err(other) => {
+                let failure = Failure::new("the broker cannot start").because(&other);
+                return Err(if parts::is_short(&other) {
+                    failure.advice(parts::SHORT_ADVICE)
+                } else {
+                    failure
+                });
+            }
+        };
+        let mut listeners = [
+            ("--mqtts-port", Some(&mut config.mqtts)),
+            ("--https-port", config.https.as_mut()),
+            ("--alpn-port", config.alpn.as_mut()),
+            ("--insecure-mqtt-port", config.insecure_mqtt.as_mut()),
+        ];
+        let port = listeners.iter_mut().find_map(|(flag, listener)| {
+            listener.as_mut().filter(|listener| ***listener == address).map(|listener| (*flag, listener))
+        });
+        let Some((flag, listener)) = port else {
+            return Err(cannot_listen(address, "--mqtts-port", &source));
+        };
+        if !is_taken(&source) || ports == PortsInUse::Refuse || listener.port() == 0 {
+            return Err(cannot_listen(address, flag, &source));
         }
-        other => other,
-    };
-    started.map_err(|error| match error {
-        StartError::Listen { address, source } => cannot_listen(address, "--mqtts-port", &source),
-        other => {
-            let failure = Failure::new("the broker cannot start").because(&other);
-            if parts::is_short(&other) { failure.advice(parts::SHORT_ADVICE) } else { failure }
-        }
+        notes.push(format!("port {} is in use, so devices connect to another one", listener.port()));
+        listener.set_port(0);
+    }
+}
+
+fn insecure_policy(path: &Path) -> Outcome<Arc<PolicyDocument>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("cannot read `{}`", path.display())).because(&error))?;
+    PolicyDocument::parse(&text).map(Arc::new).map_err(|error| {
+        Failure::new(format!("`{}` is no policy document", path.display()))
+            .because(&error)
+            .advice("it has the form of the document that `aws iot create-policy` takes")
     })
 }
 

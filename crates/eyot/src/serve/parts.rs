@@ -115,6 +115,8 @@ impl Parts {
             limits,
             endpoint: names.endpoint.clone(),
             hosts: Hosts::new(bound, advertised),
+            // Devices know us by every name that is in the certificate; a page would have to get past that, too.
+            device_hosts: Hosts::new(bound, names.certificate()),
             metrics: self.measured(broker).writer(),
         }
     }

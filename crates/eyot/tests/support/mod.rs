@@ -67,6 +67,8 @@ impl Server {
             "0",
             "--mqtts-port",
             "0",
+            "--https-port",
+            "0",
             "--ready-file",
             ready_text,
         ];
