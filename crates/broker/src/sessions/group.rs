@@ -1,12 +1,12 @@
 //! A group of clients that share a subscription: each message goes to one of them [MQTT5 4.8.2].
 
 use super::Sessions;
-use super::inbox::{Inbox, LOOK_EVERY, Put};
+use super::inbox::{Inbox, Put};
 use super::offer::HandedOut;
+use super::queue::Queue;
 use crate::history::SharedGroup;
 use crate::message::Due;
 use mqtt_wire::{QoS, SubscriptionOptions};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -29,10 +29,8 @@ struct State {
     next: usize,
     /// Names the group's messages on disk, while it has a member with a persistent session.
     queue: Option<u64>,
-    waiting: VecDeque<Due>,
-    bytes: usize,
-    /// When it was last looked for expired messages.
-    looked_at: Option<Instant>,
+    /// For when a member has room.
+    waiting: Queue,
     /// Messages that found no room.
     dropped: u64,
 }
@@ -94,8 +92,7 @@ impl Group {
         let mut left = Left { is_empty: state.members.is_empty(), ..Left::default() };
         if !state.members.iter().any(|member| member.is_persistent) {
             left.queue = state.queue.take();
-            left.dropped = std::mem::take(&mut state.waiting).into();
-            sessions.released(std::mem::take(&mut state.bytes));
+            left.dropped = state.waiting.take_where(sessions, |_| true);
         }
         left
     }
@@ -118,10 +115,7 @@ impl Group {
         let mut state = self.lock();
         let member = state.members.iter().find(|member| Arc::ptr_eq(&member.inbox, inbox))?;
         let qos_max = member.options.qos;
-        let due = state.waiting.pop_front()?;
-        let bytes = due.message.bytes_len();
-        state.bytes -= bytes;
-        sessions.released(bytes);
+        let due = state.waiting.pop(sessions)?;
         Some(Due { qos: due.message.qos.min(qos_max), ..due })
     }
 
@@ -161,10 +155,9 @@ impl Group {
         if state.queue.is_none() || published == QoS::AtMostOnce || usize::from(due.withheld) >= count {
             return handed_out.unwanted.push(due);
         }
-        let bytes = due.message.bytes_len();
-        if !sessions.has_room(state.waiting.len(), state.bytes, bytes) {
-            state.drop_expired(sessions, now, &mut handed_out.unwanted);
-            if !sessions.has_room(state.waiting.len(), state.bytes, bytes) {
+        if !state.waiting.takes(&due, sessions) {
+            handed_out.unwanted.extend(state.waiting.take_expired(now, sessions));
+            if !state.waiting.takes(&due, sessions) {
                 state.dropped += 1;
                 return handed_out.refused.push(due);
             }
@@ -172,9 +165,7 @@ impl Group {
         if awake.is_none() {
             handed_out.waits_for_group(&due);
         }
-        sessions.held(bytes);
-        state.bytes += bytes;
-        state.waiting.push_back(due);
+        state.waiting.push(due, sessions);
         if let Some(inbox) = awake.filter(|inbox| inbox.wake() == Put::Wake) {
             handed_out.woken.push(inbox);
         }
@@ -182,11 +173,7 @@ impl Group {
 
     /// Puts in what the store has, whatever the limits are now.
     pub(super) fn restore(&self, due: Due, sessions: &Sessions) {
-        let mut state = self.lock();
-        let bytes = due.message.bytes_len();
-        sessions.held(bytes);
-        state.bytes += bytes;
-        state.waiting.push_back(due);
+        self.lock().waiting.push(due, sessions);
     }
 
     /// How it stands.
@@ -210,22 +197,5 @@ impl Group {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Takes out what nobody needs any more, to make room. Looks once a second: it means to look at all of them.
-    fn drop_expired(&mut self, sessions: &Sessions, now: Instant, expired: &mut Vec<Due>) {
-        if self.looked_at.is_some_and(|at| now.saturating_duration_since(at) < LOOK_EVERY) {
-            return;
-        }
-        self.looked_at = Some(now);
-        let (gone, waiting): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|due| due.message.is_expired(now));
-        let bytes = gone.iter().map(|due| due.message.bytes_len()).sum();
-        self.waiting = waiting;
-        self.bytes -= bytes;
-        sessions.released(bytes);
-        expired.extend(gone);
     }
 }

@@ -1,13 +1,10 @@
 //! Messages that wait for one client, whichever thread brings them.
 
 use super::Sessions;
+use super::queue::Queue;
 use crate::message::Due;
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How often a full inbox is looked through for messages that have expired.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// The messages for one client that its connection has not taken yet.
 ///
@@ -25,10 +22,7 @@ pub(crate) struct Inbox {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Due>,
-    bytes: usize,
-    /// When it was last looked for expired messages.
-    looked_at: Option<Instant>,
+    queue: Queue,
     /// What found no room lately.
     dropped: Option<Dropped>,
     /// Its session has ended: nobody takes anything out any more.
@@ -64,40 +58,28 @@ impl Inbox {
     /// Puts a message behind the others; gives it back when a limit is reached.
     pub(crate) fn put(&self, due: Due, sessions: &Sessions) -> Result<Put, Due> {
         let mut state = self.lock();
-        let bytes = due.message.bytes_len();
-        if state.is_closed || !sessions.has_room(state.waiting.len(), state.bytes, bytes) {
+        if state.is_closed || !state.queue.takes(&due, sessions) {
             return Err(due);
         }
-        sessions.held(bytes);
-        state.bytes += bytes;
-        state.waiting.push_back(due);
+        state.queue.push(due, sessions);
         Ok(state.wake())
     }
 
     /// Puts messages that the client did not acknowledge before all others.
     pub(crate) fn put_back(&self, dues: impl DoubleEndedIterator<Item = Due>, sessions: &Sessions) {
         let mut state = self.lock();
-        for due in dues.rev() {
-            let bytes = due.message.bytes_len();
-            sessions.held(bytes);
-            state.bytes += bytes;
-            state.waiting.push_front(due);
-        }
+        dues.rev().for_each(|due| state.queue.push_front(due, sessions));
     }
 
     /// Puts in what the store has, whatever the limits are now.
     pub(super) fn restore(&self, due: Due, sessions: &Sessions) {
-        let mut state = self.lock();
-        let bytes = due.message.bytes_len();
-        sessions.held(bytes);
-        state.bytes += bytes;
-        state.waiting.push_back(due);
+        self.lock().queue.push(due, sessions);
     }
 
     /// Whether nothing waits; then its loop is told of the next message.
     pub(crate) fn is_idle(&self) -> bool {
         let mut state = self.lock();
-        let is_idle = state.waiting.is_empty();
+        let is_idle = state.queue.is_empty();
         state.is_woken &= !is_idle;
         is_idle
     }
@@ -105,42 +87,19 @@ impl Inbox {
     /// The next message.
     pub(crate) fn take(&self, sessions: &Sessions) -> Option<Due> {
         let mut state = self.lock();
-        let Some(due) = state.waiting.pop_front() else {
-            state.is_woken = false;
-            return None;
-        };
-        let bytes = due.message.bytes_len();
-        state.bytes -= bytes;
-        sessions.released(bytes);
-        Some(due)
+        let due = state.queue.pop(sessions);
+        state.is_woken &= due.is_some();
+        due
     }
 
     /// Takes out what an earlier connection has sent and has to be sent again in the same way.
     pub(crate) fn take_sent(&self, sessions: &Sessions) -> Vec<Due> {
-        let mut state = self.lock();
-        let (sent, waiting): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut state.waiting).into_iter().partition(|due| due.sent_as.is_some());
-        let bytes = sent.iter().map(|due| due.message.bytes_len()).sum();
-        state.waiting = waiting;
-        state.bytes -= bytes;
-        sessions.released(bytes);
-        sent.into()
+        self.lock().queue.take_where(sessions, |due| due.sent_as.is_some())
     }
 
-    /// Takes out what nobody needs any more, to make room. Looks once a second: it means to look at all of them.
+    /// Takes out what nobody needs any more, to make room.
     pub(crate) fn take_expired(&self, now: Instant, sessions: &Sessions) -> Vec<Due> {
-        let mut state = self.lock();
-        if state.looked_at.is_some_and(|at| now.saturating_duration_since(at) < LOOK_EVERY) {
-            return Vec::new();
-        }
-        state.looked_at = Some(now);
-        let (expired, waiting): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut state.waiting).into_iter().partition(|due| due.message.is_expired(now));
-        let bytes = expired.iter().map(|due| due.message.bytes_len()).sum();
-        state.waiting = waiting;
-        state.bytes -= bytes;
-        sessions.released(bytes);
-        expired.into()
+        self.lock().queue.take_expired(now, sessions)
     }
 
     /// A message found no room.
@@ -173,7 +132,7 @@ impl Inbox {
 
     /// Messages that wait.
     pub(crate) fn len(&self) -> usize {
-        self.lock().waiting.len()
+        self.lock().queue.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

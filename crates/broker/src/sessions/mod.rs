@@ -6,7 +6,7 @@
 //! removes the entry, and the last one the message, without anybody waiting for that: a crash in between sends it again.
 //!
 //! - `directory`: who is concerned by a topic, for every thread that publishes.
-//! - `inbox`: messages for one client, on their way to its loop. `group`: members that take turns.
+//! - `inbox`: messages for one client, on their way to its loop. `group`: members that take turns. `queue`: both's order.
 //! - `offer`: from a publish to entries, inboxes and groups.
 //! - `record`, `load`: as the store has it. The sessions themselves belong to their loops: `event_loop/sessions.rs`.
 
@@ -15,6 +15,7 @@ mod group;
 mod inbox;
 mod load;
 mod offer;
+mod queue;
 mod record;
 
 use crate::message::Due;

@@ -13,7 +13,7 @@ pub(crate) use log::{logged, never_logged};
 use broker::{Broker, BrokerConfig, Parts};
 use mqtt_session::{Limits, Rate};
 use pki::{Authority, CertificateId, ServerNames};
-use registry::{CertificateStatus, Identity, Registry, ThingConfig};
+use registry::{CertificateStatus, Change, Done, Identity, Registry, ThingConfig};
 use rules::{RuleDefinition, Rules};
 use serde_json::{Value, json};
 use services::{IotLog, Retained, RetainedLimits};
@@ -146,27 +146,31 @@ impl Cloud {
 
     pub(crate) fn device_without_policy(&self) -> Device {
         let device = Device::issue();
-        let done = self.registry.register_certificate_without_ca(
-            &pki::to_pem("CERTIFICATE", &device.certificate),
-            Some(CertificateStatus::Active),
-            now_ms(),
-        );
-        drop(done.expect("a new certificate"));
-        drop(
-            self.registry.create_thing(&device.name, ThingConfig::default(), now_ms()).expect("a new thing"),
-        );
+        let pem = pki::to_pem("CERTIFICATE", &device.certificate);
+        let status = Some(CertificateStatus::Active);
+        self.kept(self.registry.register_certificate_without_ca(&pem, status, now_ms()));
+        self.kept(self.registry.create_thing(&device.name, ThingConfig::default(), now_ms()));
         let arn = self.certificate_arn(&device);
-        drop(self.registry.attach_thing_principal(&device.name, &arn, None).expect("attached"));
+        self.kept(self.registry.attach_thing_principal(&device.name, &arn, None));
         device
     }
 
     /// Creates a policy and attaches it; gives its name.
     pub(crate) fn attach(&self, device: &Device, policy: &str) -> String {
         let name = unique("policy");
-        drop(self.registry.create_policy(&name, policy, vec![], now_ms()).expect("a new policy"));
-        let done = self.registry.attach_policy(&name, &self.certificate_arn(device)).expect("attached");
-        self.broker.settle(&done.change).wait();
+        self.kept(self.registry.create_policy(&name, policy, vec![], now_ms()));
+        let change = self.kept(self.registry.attach_policy(&name, &self.certificate_arn(device)));
+        self.broker.settle(&change).wait();
         name
+    }
+
+    /// Waits until a change is durable: some of these journals hold back very little.
+    fn kept<T>(&self, done: Result<Done<T>, registry::Error>) -> Change {
+        let done = done.expect("a change that can be made");
+        if let Some(position) = done.position {
+            self.store.when_committed(position).wait().expect("durable");
+        }
+        done.change
     }
 
     pub(crate) fn detach(&self, device: &Device, policy: &str) {
