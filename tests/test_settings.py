@@ -103,7 +103,7 @@ def test_what_cannot_be_is_refused_as_wrong_usage(arguments, told):
     assert done.returncode == 2 and told in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("command", ["explain", "access-key"])
+@pytest.mark.parametrize("command", ["access-key"])
 def test_commands_that_are_to_come_say_so(command):
     done = subprocess.run([BINARY, command, "x", "--flag"], capture_output=True, text=True, timeout=30, env=clean_environment())
     assert done.returncode == 1 and "not available yet" in done.stderr, done.stderr

@@ -24,8 +24,10 @@ pub(crate) fn run(_: &Path) {
     ] {
         let text = format!("{{\"Version\":\"2012-10-17\",\"Statement\":[{statements}]}}");
         let document = PolicyDocument::parse(&text).unwrap();
-        let set =
-            PolicySet::new(ARN_PREFIX, vec![NamedPolicy { name: "p".into(), document: document.into() }]);
+        let set = PolicySet::new(
+            ARN_PREFIX,
+            vec![NamedPolicy { name: "p".into(), version: None, document: document.into() }],
+        );
         let context = Context { client_id: Some("pico_w_simple"), ..Context::default() };
         let resource = || Resource::Named { kind: ResourceKind::Topic, name: black_box(TOPIC) };
         assert!(set.decide(Action::Publish, resource(), &context).is_allowed(), "{name}");

@@ -102,6 +102,7 @@ fn check_decision(set: &PolicySet, action: Action, resource: Resource<'_>, conte
 fn policies(documents: &[&PolicyDocument]) -> PolicySet {
     let named = |(index, document): (usize, &&PolicyDocument)| NamedPolicy {
         name: Arc::from(format!("p{index}")),
+        version: None,
         document: Arc::new((*document).clone()),
     };
     PolicySet::new(ARN_PREFIX, documents.iter().enumerate().map(named).collect())

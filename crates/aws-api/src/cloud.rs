@@ -17,14 +17,14 @@ use pki::Authority;
 use registry::Registry;
 use rules::Rules;
 use serde_json::json;
-use services::{Retained, Shadows};
+use services::{IotLog, Retained, Shadows};
 use store::Store;
 use tokio::sync::Semaphore;
 
 use crate::guard::{self, Hosts};
-use crate::metrics::Requests;
+use crate::metrics::{Exposition, MetricsWriter, Requests};
 use crate::ops::{Handler, SERVED};
-use crate::{dispatch, error, route, websocket};
+use crate::{dispatch, error, explain, route, websocket};
 
 /// The parts of the server that the API works with.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ pub struct Parts {
     pub shadows: Arc<Shadows>,
     /// Messages that are kept for later subscribers.
     pub retained: Arc<Retained>,
+    /// Logs what happens to AWSIotLogsV2.
+    pub iot_log: Arc<IotLog>,
     /// Takes messages, and learns of changes.
     pub broker: Arc<Broker>,
     /// Issues certificates.
@@ -53,8 +55,8 @@ pub struct Parts {
     pub hosts: Hosts,
     /// Under which names the ports for devices are.
     pub device_hosts: Hosts,
-    /// More metrics in Prometheus's text format, for `/_eyot/metrics`.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Writes more metrics for `/_eyot/metrics`, given what waits in the broker.
+    pub metrics: MetricsWriter,
 }
 
 /// The AWS APIs of one server.
@@ -99,7 +101,7 @@ impl Api {
         }))
     }
 
-    /// Everything that is served, behind the guard: the AWS APIs, `/_eyot/health`, `/_eyot/metrics`, and what the
+    /// Everything that is served, behind the guard: the AWS APIs, `/_eyot/health`, `/_eyot/metrics`, `/_eyot/explain`, and what the
     /// caller adds.
     ///
     /// MQTT over WebSocket is at `/mqtt`. `own` may have routes under `/_eyot/` and `/console`; whatever it does not take goes to the AWS APIs.
@@ -107,6 +109,8 @@ impl Api {
         let aws: Router = Router::new()
             .route("/_eyot/health", get(health))
             .route("/_eyot/metrics", get(metrics))
+            .route(explain::PATH, get(explain::answer))
+            .route(&format!("{}/{{client_id}}", explain::PATH), get(explain::answer))
             .route(websocket::PATH, any(websocket::answer))
             .fallback(dispatch::handle)
             .with_state(Arc::clone(&self.0));
@@ -134,9 +138,11 @@ async fn health(State(cloud): State<Arc<Cloud>>) -> Response<Body> {
 }
 
 async fn metrics(State(cloud): State<Arc<Cloud>>) -> Response<Body> {
-    let mut text = cloud.requests.prometheus();
-    text.push_str(&(cloud.parts.metrics)());
+    let load = cloud.parts.broker.load().await.load;
+    let mut page = Exposition::default();
+    cloud.requests.write(&mut page);
+    (cloud.parts.metrics)(&mut page, &load);
     // [Prometheus exposition formats] version 0.0.4
-    crate::reply::Reply::bytes(200, "text/plain; version=0.0.4", text)
+    crate::reply::Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8", page.into_text())
         .into_response(&dispatch::new_request_id())
 }

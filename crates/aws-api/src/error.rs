@@ -117,6 +117,11 @@ impl ApiError {
         Self { kind: Kind::Internal, message: "internal failure".into(), more: Map::new() }
     }
 
+    /// What the client is told.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The error's name and HTTP status in a service. Operations differ in what they call our own faults.
     pub(crate) fn code_and_status(
         &self,

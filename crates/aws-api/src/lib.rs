@@ -20,6 +20,7 @@ mod cloud;
 mod devices;
 mod dispatch;
 mod error;
+mod explain;
 mod guard;
 mod identity;
 mod metrics;
@@ -38,6 +39,7 @@ pub use dispatch::{
     BODY_BYTES_MAX, BODY_TIMEOUT, LARGE_ANSWERS_BYTES_MAX, LARGE_BODIES_BYTES_MAX, SMALL_BODY_BYTES,
 };
 pub use guard::Hosts;
+pub use metrics::{Exposition, Family, MetricKind, MetricsWriter};
 pub use ops::served_operations;
 pub use serve::{
     CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, HEADERS_MAX, WRITE_TIMEOUT, WebSockets, WebSocketsEnd,

@@ -8,6 +8,8 @@ use crate::admission::Door;
 use crate::broker::WAKER;
 use crate::counters::ThreadCounters;
 use crate::handshake::{Arrival, Connected, Refusal, Stage, Unfinished};
+use crate::history::Cause;
+use crate::iot_log;
 use crate::lifecycle_events::connect_failed;
 use crate::listener::{self, Listener, Port};
 use crate::publication::{self, now_ms};
@@ -214,8 +216,13 @@ impl Acceptor {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let pass = match self.reception().enter(peer.ip(), 1, now) {
             Ok(pass) => pass,
-            Err(TurnedAway::Full) => return self.log.full(peer),
-            Err(TurnedAway::Busy) => return self.log.busy(peer),
+            Err(turned_away) => {
+                self.shared.turned_away(peer, turned_away);
+                return match turned_away {
+                    TurnedAway::Full => self.log.full(peer),
+                    TurnedAway::Busy => self.log.busy(peer),
+                };
+            }
         };
         // Mostly: the client has gone already.
         let lost = |error| tracing::debug!(target: "eyot::connect", %peer, %error, "connection lost at once");
@@ -343,9 +350,10 @@ impl Acceptor {
             let reason = "the server is overloaded or about to end".to_owned();
             let client_id = Some(arrival.client.who.client_id.to_string());
             let certificate_id = arrival.client.certificate_id;
-            let at = Stage::Connect;
+            let (at, cause) = (Stage::Connect, Cause::Overloaded);
             let (unauthorized, throttled) = (None, None);
-            self.refuse(peer, &Refusal { client_id, certificate_id, reason, at, unauthorized, throttled });
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
+            self.refuse(peer, &refusal);
         }
     }
 
@@ -360,12 +368,13 @@ impl Acceptor {
                 Some(Guest::Undecided(_, peer, _)) => {
                     self.counters.connects_late.increment();
                     let reason = "the TLS handshake did not come in time".to_owned();
-                    let at = Stage::Connect;
+                    let (at, cause) = (Stage::Connect, Cause::Late);
                     let refusal = Refusal {
                         client_id: None,
                         certificate_id: None,
                         reason,
                         at,
+                        cause,
                         unauthorized: None,
                         throttled: None,
                     };
@@ -399,5 +408,7 @@ impl Acceptor {
         let registry = &self.shared.registry;
         let is_known = refusal.certificate_id.is_some_and(|id| registry.principal(&id).is_some());
         self.log.refused(peer, refusal, is_known, now);
+        self.shared.refusals.note(peer, refusal, is_known, &self.shared.acceptor_tallies);
+        iot_log::refused(&self.shared.iot_log, peer, refusal, is_known);
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::account::Place;
 use crate::carried::Identity;
+use crate::history::{Blame, Cause};
 use crate::message::Due;
 use crate::publication::now_ms;
 use crate::shared::Shared;
@@ -102,7 +103,7 @@ pub(crate) enum Denied {
     /// The certificate is no longer active.
     NotActive(String),
     /// Its policies say so, or do not say otherwise.
-    ByPolicy { action: Action, resource: String, reason: String },
+    ByPolicy { action: Action, resource: String, reason: String, blame: Box<Blame> },
 }
 
 impl Denied {
@@ -113,7 +114,7 @@ impl Denied {
             Self::NotActive(reason) => {
                 tracing::warn!(target: "eyot::authorize", client_id, certificate_id, %peer, reason, "denied");
             }
-            Self::ByPolicy { action, resource, reason } => {
+            Self::ByPolicy { action, resource, reason, .. } => {
                 let (principal, untold) = (who.other_principal(), (untold > 0).then_some(untold));
                 tracing::warn!(
                     target: "eyot::authorize", client_id, certificate_id, principal, %peer, %action, resource, reason,
@@ -145,15 +146,18 @@ pub(crate) struct ConnectDenied {
     pub(crate) reason: String,
     /// For a client of MQTT 5; one of MQTT 3.1.1 gets no answer. [verified 1: AWS closes without CONNACK]
     pub(crate) answer: Option<ReasonCode>,
+    /// The same by kind.
+    pub(crate) cause: Cause,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
     /// It may come in, and there are too many, or they come too fast.
     pub(crate) throttled: Option<Throttled>,
 }
 
-impl From<String> for ConnectDenied {
-    fn from(reason: String) -> Self {
-        Self { reason, answer: Some(ReasonCode::NotAuthorized), unauthorized: None, throttled: None }
+impl From<NotPermitted> for ConnectDenied {
+    fn from(NotPermitted { reason, cause }: NotPermitted) -> Self {
+        let answer = Some(ReasonCode::NotAuthorized);
+        Self { reason, answer, cause, unauthorized: None, throttled: None }
     }
 }
 
@@ -161,7 +165,27 @@ impl From<Throttled> for ConnectDenied {
     /// [AWS mqtt5-reason-codes] One of MQTT 3.1.1 is hung up on.
     fn from(throttled: Throttled) -> Self {
         let (reason, answer) = (throttled.to_string(), Some(ReasonCode::QuotaExceeded));
-        Self { reason, answer, unauthorized: None, throttled: Some(throttled) }
+        let cause = Cause::Throttled(throttled.quota);
+        Self { reason, answer, cause, unauthorized: None, throttled: Some(throttled) }
+    }
+}
+
+/// Why a client may not connect, whatever it has to say.
+#[derive(Debug)]
+pub(crate) struct NotPermitted {
+    /// In a sentence.
+    pub(crate) reason: String,
+    /// By kind.
+    pub(crate) cause: Cause,
+}
+
+impl NotPermitted {
+    fn certificate(reason: String) -> Self {
+        Self { reason, cause: Cause::NotActive }
+    }
+
+    fn policy(reason: String, blame: Box<Blame>) -> Self {
+        Self { reason, cause: Cause::Policy(blame) }
     }
 }
 
@@ -178,10 +202,11 @@ pub(crate) fn connect(
     now: Instant,
 ) -> Result<(Session<Due>, Accepted, Client), ConnectDenied> {
     let epoch = shared.registry.epoch();
-    let rights = Rights::of(shared, identity)?;
+    let rights = Rights::of(shared, identity).map_err(NotPermitted::certificate)?;
     let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
         let answer = refusal.answer(connect.version);
-        ConnectDenied { answer, ..ConnectDenied::from(refusal.to_string()) }
+        let (reason, cause) = (refusal.to_string(), Cause::Protocol);
+        ConnectDenied { reason, answer, cause, unauthorized: None, throttled: None }
     })?;
     let client_id = match accepted.client_id {
         ClientId::Given => connect.client_id.into(),
@@ -202,9 +227,9 @@ pub(crate) fn connect(
     let mut client =
         Client { who, certificate_id, rights, epoch, published: None, received: None, place: None };
     let permit = client.permit_connect(&shared.registry, &accepted, session.will());
-    permit.map_err(|reason| {
+    permit.map_err(|denied| {
         let unauthorized = Some(Arc::clone(&client.who));
-        ConnectDenied { unauthorized, ..ConnectDenied::from(reason) }
+        ConnectDenied { unauthorized, ..ConnectDenied::from(denied) }
     })?;
     client.place = Some(shared.account.connect(&client.who.client_id, now)?);
     Ok((session, accepted, client))
@@ -216,14 +241,14 @@ pub(crate) fn permit_again(
     client: &Client,
     accepted: &Accepted,
     will: Option<&Will>,
-) -> Result<(), String> {
+) -> Result<(), NotPermitted> {
     let Some(certificate_id) = &client.certificate_id else { return Ok(()) };
     if shared.registry.epoch() == client.epoch {
         return Ok(());
     }
-    let rights = Rights::Certificate(active_principal(&shared.registry, certificate_id)?);
+    let principal = active_principal(&shared.registry, certificate_id).map_err(NotPermitted::certificate)?;
     let client = Client {
-        rights,
+        rights: Rights::Certificate(principal),
         who: Arc::clone(&client.who),
         published: None,
         received: None,
@@ -240,7 +265,7 @@ impl Client {
         registry: &Registry,
         accepted: &Accepted,
         will: Option<&Will>,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotPermitted> {
         let mut attributes = Vec::new();
         if accepted.is_persistent() {
             attributes.push("PersistentConnect");
@@ -256,17 +281,24 @@ impl Client {
             last_will_topic: will_arn.as_deref(),
             ..self.context(now_ms() / 1000)
         };
-        let decide = |action, resource| sentence(&self.rights.policies().decide(action, resource, &context));
-        decide(Action::Connect, Resource::client(&self.who.client_id))
-            .map_err(|reason| format!("iot:Connect is not allowed: {reason}"))?;
+        let decide = |action, resource, what: &str| {
+            let decision = self.rights.policies().decide(action, resource, &context);
+            let Decision { reason, .. } = &decision;
+            match decision.is_allowed() {
+                true => Ok(()),
+                false => Err(NotPermitted::policy(format!("{what}: {reason}"), Blame::of(reason))),
+            }
+        };
+        decide(Action::Connect, Resource::client(&self.who.client_id), "iot:Connect is not allowed")?;
         let (Some(topic), Some(resource)) = (will_topic, will_resource) else { return Ok(()) };
         if let Topic::Reserved(reason) = topics::of_publish(&topic) {
-            return Err(format!("the will's topic `{topic}` cannot be published to: {reason}"));
+            let reason = format!("the will's topic `{topic}` cannot be published to: {reason}");
+            return Err(NotPermitted::policy(reason, Blame::reserved()));
         }
-        let about_will = |reason| format!("the will may not be published: {reason}");
-        decide(Action::Publish, resource).map_err(about_will)?;
+        const WILL: &str = "the will may not be published";
+        decide(Action::Publish, resource, WILL)?;
         if will.is_some_and(|will| will.retain) {
-            decide(Action::RetainPublish, resource).map_err(about_will)?;
+            decide(Action::RetainPublish, resource, WILL)?;
         }
         Ok(())
     }
@@ -320,20 +352,47 @@ impl Client {
     }
 
     /// iot:Receive. A denial withholds the message and nothing more; it is logged when it is decided, not for every
-    /// message that is withheld by it.
-    pub(crate) fn may_receive(&mut self, registry: &Registry, topic: &str, now_s: i64) -> bool {
+    /// message that is withheld by it: then it is given back, too.
+    pub(crate) fn may_receive(
+        &mut self,
+        registry: &Registry,
+        topic: &str,
+        now_s: i64,
+    ) -> Result<(), Option<Denied>> {
         let refreshed = self.refresh(registry);
         if let Some(last) = &self.received
             && last.holds(topic, self.epoch, now_s)
         {
-            return last.allowed && refreshed.is_ok();
+            return if last.allowed && refreshed.is_ok() { Ok(()) } else { Err(None) };
         }
         let decided = refreshed.and_then(|()| self.decide(Action::Receive, Resource::topic(topic), now_s));
-        if let Err(denied) = &decided {
-            denied.log(&self.who, 0);
-        }
         remember(&mut self.received, topic, self.epoch, now_s, decided.is_ok());
-        decided.is_ok()
+        decided.map_err(|denied| {
+            denied.log(&self.who, 0);
+            Some(denied)
+        })
+    }
+
+    /// Why it would not be given a message of this topic now, if so. Changes nothing: for whoever asks why.
+    /// `group`: the shared filter that it comes through.
+    pub(crate) fn why_not_receive(
+        &self,
+        registry: &Registry,
+        topic: &str,
+        group: Option<&str>,
+        now_s: i64,
+    ) -> Option<Denied> {
+        let active = self.certificate_id.map(|id| active_principal(registry, &id));
+        match (active, group) {
+            (Some(Err(reason)), _) => Some(Denied::NotActive(reason)),
+            (_, None) => self.decide(Action::Receive, Resource::topic(topic), now_s).err(),
+            (_, Some(filter)) => self.decide_shared(topic, filter, now_s).err(),
+        }
+    }
+
+    /// The topic of the last publish that was allowed.
+    pub(crate) fn published_topic(&self) -> Option<&str> {
+        self.published.as_ref().map(|last| &*last.topic)
     }
 
     /// iot:Receive of a message that comes through a shared subscription, whose filter begins with `$share/NAME`.
@@ -346,8 +405,12 @@ impl Client {
         topic: &str,
         filter: &str,
         now_s: i64,
-    ) -> bool {
-        let Ok(()) = self.refresh(registry) else { return false };
+    ) -> Result<(), Denied> {
+        self.refresh(registry)?;
+        self.decide_shared(topic, filter, now_s)
+    }
+
+    fn decide_shared(&self, topic: &str, filter: &str, now_s: i64) -> Result<(), Denied> {
         let share_name = filter.split('/').nth(1).unwrap_or_default();
         let shared = format!("{SHARE_PREFIX}{share_name}/{topic}");
         let context = self.context(now_s);
@@ -355,7 +418,12 @@ impl Client {
             self.rights.policies().decide(Action::Receive, Resource::topic(topic), &context).effect
         };
         let effects = [decide(topic), decide(&shared)];
-        effects.contains(&Effect::Allowed) && !effects.contains(&Effect::ExplicitDeny)
+        if effects.contains(&Effect::Allowed) && !effects.contains(&Effect::ExplicitDeny) {
+            return Ok(());
+        }
+        // Once more for its reason, which is only made for what is denied.
+        let blamed = if effects[1] == Effect::ExplicitDeny { &*shared } else { topic };
+        self.decide(Action::Receive, Resource::topic(blamed), now_s)
     }
 
     /// It is no longer connected, and decides on about what it left behind.
@@ -380,11 +448,11 @@ impl Client {
     fn decide(&self, action: Action, resource: Resource<'_>, now_s: i64) -> Result<(), Denied> {
         let context = self.context(now_s);
         let decision = self.rights.policies().decide(action, resource, &context);
-        sentence(&decision).map_err(|reason| Denied::ByPolicy {
-            action,
-            resource: resource.to_string(),
-            reason,
-        })
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        let (reason, blame) = (decision.reason.to_string(), Blame::of(&decision.reason));
+        Err(Denied::ByPolicy { action, resource: resource.to_string(), reason, blame })
     }
 
     fn context(&self, now_s: i64) -> Context<'_> {
@@ -411,8 +479,4 @@ fn remember(last: &mut Option<LastDecision>, topic: &str, epoch: u64, now_s: i64
         }
         _ => *last = Some(LastDecision { topic: topic.into(), epoch, now_s, allowed }),
     }
-}
-
-fn sentence(decision: &Decision<'_>) -> Result<(), String> {
-    if decision.is_allowed() { Ok(()) } else { Err(decision.reason.to_string()) }
 }

@@ -8,12 +8,14 @@ use crate::control::{Asked, ClientState, DirectMessage, Question, Reply, Sent};
 use crate::counters::{Counters, ThreadCounters};
 use crate::event_loop::EventLoop;
 use crate::handshake::Handshake;
+use crate::history::{By, ClientReport, Happening, Survey, Surveyed};
 use crate::listener::{Listener, Port};
 use crate::mailbox::{Mail, Mailbox};
 use crate::publication::{Publish, PublishError, Published};
 use crate::reception::{Pass, Reception, TurnedAway};
 use crate::seats::Seats;
 use crate::shared::{Peer, Shared};
+use crate::tallies::{self, Tally};
 use crate::tls::{Identities, Tls};
 use crate::visitor::WebHandler;
 use crate::{BrokerConfig, Parts, StartError};
@@ -153,7 +155,11 @@ impl Broker {
     /// # Errors
     /// There is no room; the counters have it.
     pub fn admit(&self, address: IpAddr, descriptors: usize) -> Result<Pass, TurnedAway> {
-        self.shared.reception.enter(address.to_canonical(), descriptors, Instant::now())
+        let address = address.to_canonical();
+        self.shared.reception.enter(address, descriptors, Instant::now()).inspect_err(|why| {
+            // The port is the carrier's affair.
+            self.shared.turned_away(SocketAddr::new(address, 0), *why);
+        })
     }
 
     /// Takes over a client whose bytes somebody else carries: CONNECT is next. When the broker ends its side is closed.
@@ -190,6 +196,38 @@ impl Broker {
     /// Sends a message to one client. Resolves when it is on its way, or, to be confirmed, when the client has it.
     pub fn send_to(&self, client_id: &str, message: DirectMessage) -> Asked<Sent> {
         self.ask(client_id, |reply| Question::Send { message: Box::new(message), reply })
+    }
+
+    /// Why a client is, or is not, connected: what its event loop and the accepting thread know of it.
+    pub fn explain(&self, client_id: &str) -> Asked<ClientReport> {
+        self.ask(client_id, Question::Explain)
+    }
+
+    /// What happened to connections that did not get in as this client, oldest first.
+    pub fn refusals_of(&self, client_id: &str) -> Vec<Happening> {
+        self.shared.refusals.of_client(client_id)
+    }
+
+    /// What happened lately to whoever this is about; at most some hundred happenings, the newest.
+    pub fn happenings(&self, by: By) -> Surveyed {
+        let found = self.shared.refusals.matching(&by);
+        self.survey(Survey::happenings(by, found))
+    }
+
+    /// Who gets messages of this topic now, who would if their policies let them, and who nearly does.
+    pub fn audience(&self, topic: &str) -> Surveyed {
+        self.survey(Survey::audience(topic))
+    }
+
+    /// What waits for clients. Every loop looks through its clients for this: for a look now and then.
+    pub fn load(&self) -> Surveyed {
+        self.survey(Survey::load())
+    }
+
+    fn survey(&self, survey: Survey) -> Surveyed {
+        let survey = Arc::new(survey);
+        let settled = self.tell_all(|ticket| Mail::Survey { survey: Arc::clone(&survey), ticket });
+        Surveyed::new(settled, survey)
     }
 
     fn ask<T>(&self, client_id: &str, question: impl FnOnce(Reply<T>) -> Question) -> Asked<T> {
@@ -235,6 +273,12 @@ impl Broker {
             sum.add(&peer.counters);
         }
         sum
+    }
+
+    /// Everything counted since the start that metrics tell apart by labels.
+    pub fn tallies(&self) -> Vec<Tally> {
+        let loops = self.shared.peers.iter().map(|peer| &peer.tallies);
+        tallies::sum(loops.chain([&self.shared.acceptor_tallies]))
     }
 
     /// How often each quota was exceeded since the start.

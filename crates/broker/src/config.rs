@@ -5,7 +5,7 @@ use iot_policy::PolicyDocument;
 use mqtt_session::Limits;
 use registry::Registry;
 use rules::Rules;
-use services::Retained;
+use services::{IotLog, Retained};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,8 @@ pub struct Parts {
     pub retained: Arc<Retained>,
     /// The journal that acknowledgements wait for.
     pub store: Store,
+    /// Where what clients do is logged.
+    pub iot_log: Arc<IotLog>,
     /// Our certificates.
     pub identities: Arc<pki::ServerIdentities>,
 }

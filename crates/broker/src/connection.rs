@@ -2,7 +2,7 @@
 
 use crate::authorize::Client;
 use crate::denials::Denials;
-use crate::event_loop::{ConnectionPace, Replay, Unconfirmed};
+use crate::event_loop::{ConnectionPace, Replay, Tally, Unconfirmed};
 use crate::lifecycle_events::{Event, Presence};
 use crate::message::Due;
 use crate::outbox::{Outbox, Pool};
@@ -16,6 +16,7 @@ use mqtt_session::{Accepted, Session};
 use mqtt_wire::{PacketId, QoS};
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use store::Position;
@@ -55,6 +56,8 @@ pub(crate) struct Connection {
     pub(crate) stalled: Option<Stalled>,
     /// The number of the message that was last matched to it, and the place among that message's receivers.
     pub(crate) matched: (u64, usize),
+    /// What became of its last publish that was permitted.
+    pub(crate) last_publish: Option<Tally>,
     /// It is in the loop's list of those to flush.
     pub(crate) is_dirty: bool,
     /// It is in the loop's list of those with more to read.
@@ -105,6 +108,8 @@ pub(crate) struct Opening {
     pub(crate) session_present: bool,
     /// To be published when it has.
     pub(crate) connected: Option<Event>,
+    /// Where its own earlier connection was, which this one ended.
+    pub(crate) took_over: Option<SocketAddr>,
 }
 
 impl Connection {
@@ -134,6 +139,7 @@ impl Connection {
             held: VecDeque::new(),
             stalled: None,
             matched: (0, 0),
+            last_publish: None,
             is_dirty: false,
             is_ready: false,
             reads_to_end: false,

@@ -1,6 +1,7 @@
 //! What the API asks about one client, or has done to it: its loop answers.
 
 use crate::completion::{Settled, Ticket};
+use crate::history::ClientReport;
 use mqtt_session::DisconnectReason;
 use mqtt_wire::QoS;
 use std::future::Future;
@@ -109,6 +110,7 @@ impl<T> Future for Asked<T> {
 pub(crate) enum Question {
     State(Reply<ClientState>),
     Subscriptions(Reply<Vec<(String, QoS)>>),
+    Explain(Reply<ClientReport>),
     Disconnect { prevent_will: bool, end_session: bool, reply: Reply<()> },
     Send { message: Box<DirectMessage>, reply: Reply<Sent> },
 }

@@ -23,9 +23,9 @@ macro_rules! counters {
                 $(self.$name += thread.$name.value();)+
             }
 
-            /// Every counter with its name, for metrics.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name)),+].into_iter()
+            /// Every counter with its name and what it counts, for metrics.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name)),+].into_iter()
             }
         }
     };
@@ -56,10 +56,10 @@ counters! {
     connects,
     /// Connections closed, for any reason.
     disconnects,
-    /// PUBLISH packets received.
-    publishes_in,
-    /// PUBLISH packets sent.
-    publishes_out,
+    /// Bytes received from clients after CONNECT, without TLS.
+    received_bytes,
+    /// Bytes sent to clients after CONNECT, without TLS.
+    sent_bytes,
     /// Publishes and subscribes that a policy denied.
     denied,
     /// Deliveries withheld because iot:Receive is not allowed.

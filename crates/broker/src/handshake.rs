@@ -2,6 +2,7 @@
 
 use crate::authorize::{self, Client, Who};
 use crate::carried::{Carried, Ended, Identity};
+use crate::history::Cause;
 use crate::message::Due;
 use crate::reception::Pass;
 use crate::seats::Seat;
@@ -72,6 +73,8 @@ pub(crate) struct Refusal {
     pub(crate) certificate_id: Option<CertificateId>,
     pub(crate) reason: String,
     pub(crate) at: Stage,
+    /// Why, by kind.
+    pub(crate) cause: Cause,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
     /// It may come in, and there are too many, or they come too fast.
@@ -139,7 +142,7 @@ impl Unfinished {
     /// The deadline has passed: says what it was waited for.
     pub(crate) fn too_late(&self) -> Refusal {
         let what = if self.is_shaking_hands() { "the TLS handshake" } else { "CONNECT" };
-        self.refusal(Stage::Connect, format!("{what} did not come in time"))
+        Refusal { cause: Cause::Late, ..self.refusal(Stage::Connect, format!("{what} did not come in time")) }
     }
 
     /// Takes what has arrived as far as it goes; `None`: more has to come.
@@ -213,7 +216,10 @@ impl Unfinished {
                 // rustls takes no more in before this is read.
                 Ok(state) if state.plaintext_bytes_to_read() > 0 => return Ok(()),
                 Ok(_) => {}
-                Err(error) => return Err(self.refusal(Stage::Tls, explain_tls(&error))),
+                Err(error) => {
+                    let cause = cause_of_tls(&error);
+                    return Err(Refusal { cause, ..self.refusal(Stage::Tls, explain_tls(&error)) });
+                }
             }
         }
     }
@@ -224,8 +230,10 @@ impl Unfinished {
             Transport::Tls(_, tls) => tls.peer_certificates().and_then(<[_]>::first),
             Transport::Plain(_) | Transport::Carried(_) => None,
         };
-        leaf.map(|leaf| CertificateId::of_der(leaf))
-            .ok_or_else(|| self.refusal(Stage::Tls, NO_CERTIFICATE.to_owned()))
+        leaf.map(|leaf| CertificateId::of_der(leaf)).ok_or_else(|| {
+            let cause = Cause::NoCertificate;
+            Refusal { cause, ..self.refusal(Stage::Tls, NO_CERTIFICATE.to_owned()) }
+        })
     }
 
     fn read_connect(&mut self, shared: &Shared, identity: &Identity) -> Result<Option<Connected>, Refusal> {
@@ -298,6 +306,7 @@ impl Unfinished {
         let _ = self.transport.write(&answer[..bytes]);
     }
 
+    #[expect(clippy::result_large_err, reason = "moved once, when a connection is refused")]
     fn decide(
         &self,
         shared: &Shared,
@@ -319,7 +328,8 @@ impl Unfinished {
                 let client_id = Some(connect.client_id.to_owned());
                 let refusal = self.refusal(Stage::Connect, denied.reason);
                 let (unauthorized, throttled) = (denied.unauthorized, denied.throttled);
-                (Refusal { client_id, unauthorized, throttled, ..refusal }, denied.answer)
+                let cause = denied.cause;
+                (Refusal { client_id, unauthorized, throttled, cause, ..refusal }, denied.answer)
             })
     }
 
@@ -383,11 +393,17 @@ impl Unfinished {
     }
 
     fn refusal(&self, at: Stage, reason: String) -> Refusal {
+        let cause = match at {
+            Stage::Tcp => Cause::Silent,
+            Stage::Tls => Cause::Lost,
+            Stage::Connect => Cause::Protocol,
+        };
         let certificate_id = match &self.identity {
             Some(Identity::Certificate(id)) => Some(*id),
             Some(Identity::AccessKey(_) | Identity::Insecure) | None => None,
         };
-        Refusal { client_id: None, certificate_id, reason, at, unauthorized: None, throttled: None }
+        let (unauthorized, throttled) = (None, None);
+        Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized, throttled }
     }
 }
 
@@ -413,6 +429,15 @@ fn explain_first_packet(input: &[u8], error: &DecodeError) -> String {
         format!("CONNECT is not MQTT: {error}")
     } else {
         format!("what came instead of CONNECT is not MQTT: {error}")
+    }
+}
+
+/// Why a handshake failed, by kind.
+fn cause_of_tls(error: &rustls::Error) -> Cause {
+    match error {
+        rustls::Error::NoCertificatesPresented => Cause::NoCertificate,
+        rustls::Error::AlertReceived(alert) => Cause::Tls { alert: Some(format!("{alert:?}").into()) },
+        _ => Cause::Tls { alert: None },
     }
 }
 

@@ -25,6 +25,8 @@ mod counters;
 mod denials;
 mod event_loop;
 mod handshake;
+mod history;
+mod iot_log;
 mod lifecycle_events;
 mod listener;
 mod mailbox;
@@ -38,6 +40,7 @@ mod seats;
 mod sessions;
 mod shared;
 mod slots;
+mod tallies;
 mod timers;
 mod tls;
 mod topics;
@@ -53,6 +56,11 @@ pub use config::{BrokerConfig, CONNECT_DEADLINE, Parts, StartError, TlsVersions}
 pub use control::{Asked, ClientState, ConnectionInfo, DirectMessage, Sent};
 pub use counters::Counters;
 pub use handshake::{Handshake, explain_tls};
+pub use history::{
+    AbsentReport, Audience, Blame, BlameKind, By, Cause, ClientReport, ConnectionReport, Findings, Happening,
+    LastPublish, Load, Near, NearMiss, Receiver, SharedGroup, Surveyed, What, near_miss,
+};
 pub use publication::{Publish, PublishError, Published, Source};
 pub use reception::{HeldSeats, Pass, TurnedAway};
+pub use tallies::Tally;
 pub use visitor::{Visitor, WebHandler};

@@ -5,6 +5,7 @@
 use crate::completion::Ticket;
 use crate::control::Question;
 use crate::handshake::Arrival;
+use crate::history::Survey;
 use crate::message::Message;
 use crate::sessions::Inbox;
 use mio::Waker;
@@ -43,6 +44,8 @@ pub(crate) enum Mail {
     RulesChanged { ticket: Ticket },
     /// The API wants to know, or have done, something about a client.
     Ask { client_id: Box<str>, question: Question },
+    /// The API wants to know something of every loop.
+    Survey { survey: Arc<Survey>, ticket: Ticket },
     /// Finish until then, and end.
     Drain { deadline: Instant, ticket: Ticket },
 }

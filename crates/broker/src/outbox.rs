@@ -26,7 +26,11 @@ pub(crate) struct Outbox {
 
 /// Empty buffers of a loop.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Vec<Vec<u8>>);
+pub(crate) struct Pool {
+    buffers: Vec<Vec<u8>>,
+    /// Bytes that sockets took of all outboxes, since the start.
+    pub(crate) sent_bytes: usize,
+}
 
 impl Outbox {
     /// Bytes that wait.
@@ -72,7 +76,7 @@ impl Outbox {
 
     fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = pool.0.pop().unwrap_or_default();
+            self.bytes = pool.buffers.pop().unwrap_or_default();
         }
         &mut self.bytes
     }
@@ -85,6 +89,7 @@ impl Outbox {
                 break;
             }
             self.sent += count;
+            pool.sent_bytes += count;
         }
         if self.is_empty() {
             self.give_back(pool);
@@ -102,9 +107,9 @@ impl Outbox {
     fn give_back(&mut self, pool: &mut Pool) {
         self.sent = 0;
         let mut bytes = std::mem::take(&mut self.bytes);
-        if (1..=POOLED_BYTES_MAX).contains(&bytes.capacity()) && pool.0.len() < POOL_MAX {
+        if (1..=POOLED_BYTES_MAX).contains(&bytes.capacity()) && pool.buffers.len() < POOL_MAX {
             bytes.clear();
-            pool.0.push(bytes);
+            pool.buffers.push(bytes);
         }
     }
 }

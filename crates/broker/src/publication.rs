@@ -1,8 +1,9 @@
 //! A message from publisher to rules: what it brings about, and how messages of the API come in.
 
+use crate::iot_log;
 use crate::lifecycle_events::Event;
 use crate::message::Message;
-use crate::sessions::{Concerned, HandedOut, Offer};
+use crate::sessions::{Concerned, Offer};
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use bytes::Bytes;
@@ -242,7 +243,7 @@ impl Effects {
         match self.append_changes(shared) {
             Ok(kept) => {
                 written.take_from(&mut self.offers);
-                let mut handed_out = HandedOut::default();
+                let mut handed_out = shared.handed_out();
                 shared.sessions.hand_out(written, now, &mut handed_out);
                 shared.tell(handed_out);
                 Ok(kept)
@@ -353,7 +354,9 @@ pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Pub
         return Err(refused(reason.to_owned()));
     }
     shared.account.publish_in_elsewhere(publish.retain.then_some(publish.topic), Instant::now())?;
-    publish_to_all(shared, topic, publish)
+    let published = publish_to_all(shared, topic, publish)?;
+    iot_log::published_over_http(&shared.iot_log, publish);
+    Ok(published)
 }
 
 /// Publishes what the server itself has to say, on the calling thread. Nobody waits for it to be durable.
@@ -400,7 +403,7 @@ fn publish_to_all(
     // First what may be refused: then nobody has got anything yet.
     let Kept { position, .. } = effects.append(shared)?;
     shared.post_to_all(&messages);
-    let mut handed_out = HandedOut::default();
+    let mut handed_out = shared.handed_out();
     shared.sessions.give_unkept(unkept, Instant::now(), &mut handed_out);
     shared.tell(handed_out);
     Ok(Published(shared.store.when_committed(position)))

@@ -136,13 +136,13 @@ impl RefusalLog {
 
 /// Every refusal is one event of this shape: `eyot explain` and the tests read its fields.
 pub(crate) fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
-    let Refusal { client_id, certificate_id, reason, at, .. } = refusal;
-    let certificate_id = certificate_id.map(tracing::field::display);
+    let Refusal { client_id, certificate_id, reason, at, cause, .. } = refusal;
+    let (certificate_id, cause) = (certificate_id.map(tracing::field::display), cause.name());
     let client_id = client_id.as_deref();
     if *at == Stage::Tcp {
         tracing::debug!(target: "eyot::connect", %peer, reason, "connection refused");
     } else {
-        tracing::warn!(target: "eyot::connect", client_id, certificate_id, %peer, reason, "connection refused");
+        tracing::warn!(target: "eyot::connect", client_id, certificate_id, %peer, cause, reason, "connection refused");
     }
 }
 
@@ -161,6 +161,7 @@ mod tests {
             certificate_id: None,
             reason: "rubbish".to_owned(),
             at: Stage::Tls,
+            cause: crate::history::Cause::Tls { alert: None },
             unauthorized: None,
             throttled: None,
         }

@@ -3,11 +3,14 @@
 use crate::account::Account;
 use crate::config::StartError;
 use crate::counters::ThreadCounters;
+use crate::history::{Cause, Refusals};
+use crate::iot_log;
 use crate::mailbox::{Mail, Mailbox};
 use crate::message::Message;
 use crate::publication::now_ms;
-use crate::reception::Reception;
+use crate::reception::{Reception, TurnedAway};
 use crate::sessions::{Absent, Concerned, HandedOut, Loaded, Offer, SETTLED_BYTES_MAX, Sessions};
+use crate::tallies::ThreadTallies;
 use crate::visitor::WebDoor;
 use crate::{BrokerConfig, Parts};
 use iot_policy::{NamedPolicy, PolicyDocument, PolicySet};
@@ -15,8 +18,9 @@ use mqtt_session::Limits;
 use mqtt_wire::QoS;
 use registry::Registry;
 use rules::Rules;
-use services::Retained;
+use services::{IotLog, LogLevel, Retained};
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -32,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) retained: Arc<Retained>,
     pub(crate) sessions: Sessions,
     pub(crate) store: Store,
+    pub(crate) iot_log: Arc<IotLog>,
     pub(crate) limits: Arc<Limits>,
     /// What whoever signs with SigV4 may do: IAM's policies are not modelled.
     pub(crate) full_access: Arc<PolicySet>,
@@ -42,6 +47,10 @@ pub(crate) struct Shared {
     pub(crate) web: WebDoor,
     pub(crate) account: Account,
     pub(crate) peers: Vec<Peer>,
+    /// What is counted of who does not become a client: by the accepting thread, and by who upgrades to WebSocket.
+    pub(crate) acceptor_tallies: ThreadTallies,
+    /// Who did not get in.
+    pub(crate) refusals: Refusals,
     /// Mailboxes that are more than half full.
     congested: Arc<AtomicUsize>,
     stop_accepting: AtomicBool,
@@ -52,13 +61,19 @@ pub(crate) struct Shared {
 pub(crate) struct Peer {
     pub(crate) mailbox: Mailbox,
     pub(crate) counters: ThreadCounters,
+    pub(crate) tallies: ThreadTallies,
     /// Filters that its clients subscribe to. At 0 nobody sends it messages.
     pub(crate) subscriptions: AtomicUsize,
 }
 
 impl Peer {
     pub(crate) fn new(mailbox: Mailbox) -> Self {
-        Self { mailbox, counters: ThreadCounters::default(), subscriptions: AtomicUsize::new(0) }
+        Self {
+            mailbox,
+            counters: ThreadCounters::default(),
+            tallies: ThreadTallies::default(),
+            subscriptions: AtomicUsize::new(0),
+        }
     }
 
     /// Sends messages for this loop's subscribers, if it has any.
@@ -89,7 +104,7 @@ impl Shared {
         peers: Vec<Peer>,
         congested: Arc<AtomicUsize>,
     ) -> Result<(Self, Vec<Vec<Absent>>), StartError> {
-        let Parts { registry, rules, retained, store, identities: _ } = parts;
+        let Parts { registry, rules, retained, store, iot_log, identities: _ } = parts;
         let (limits, hasher) = (Arc::new(config.limits.clone()), RandomState::new());
         let place_of = |client_id: &str| place_of(&hasher, client_id, peers.len());
         let Loaded { sessions, absent } = Loaded::load(&store, &limits, peers.len(), place_of, now_ms())?;
@@ -97,7 +112,7 @@ impl Shared {
         let arn_prefix: Arc<str> = registry.identity().arn_prefix().into();
         let allow_all = || Arc::new(PolicyDocument::parse(ALLOW_ALL).expect("a policy of ours"));
         let policies = |name: &str, document| {
-            let policy = NamedPolicy { name: name.into(), document };
+            let policy = NamedPolicy { name: name.into(), version: None, document };
             Arc::new(PolicySet::new(Arc::clone(&arn_prefix), vec![policy]))
         };
         let insecure = config.insecure_policy.clone().unwrap_or_else(allow_all);
@@ -111,9 +126,12 @@ impl Shared {
             retained,
             sessions,
             store,
+            iot_log,
             account: Account::new(Arc::clone(&limits), Instant::now()),
             limits,
             peers,
+            acceptor_tallies: ThreadTallies::default(),
+            refusals: Refusals::default(),
             congested,
             stop_accepting,
             hasher,
@@ -138,16 +156,35 @@ impl Shared {
         let mut concerned = Concerned::default();
         self.sessions.find(topic, qos, from, message, &mut concerned);
         if !concerned.unkept.is_empty() {
-            let mut handed_out = HandedOut::default();
+            let mut handed_out = self.handed_out();
             self.sessions.give_unkept(concerned.unkept, now, &mut handed_out);
             self.tell(handed_out);
         }
         concerned.kept
     }
 
+    /// A connection was closed unseen.
+    pub(crate) fn turned_away(&self, peer: SocketAddr, why: TurnedAway) {
+        let cause = match why {
+            TurnedAway::Full => Cause::Full,
+            TurnedAway::Busy => Cause::Busy,
+        };
+        self.acceptor_tallies.refuse(&cause);
+        self.refusals.turned_away(peer, cause);
+    }
+
+    /// To be filled, and told by [`tell`](Self::tell).
+    pub(crate) fn handed_out(&self) -> HandedOut {
+        let waiting = self.iot_log.wants(LogLevel::Info).then(Vec::new);
+        HandedOut { waiting, ..HandedOut::default() }
+    }
+
     /// Tells loops that there is something for their clients, and the log what a limit kept from being queued.
     pub(crate) fn tell(&self, handed_out: HandedOut) {
-        let HandedOut { mut woken, refused, unwanted } = handed_out;
+        let HandedOut { mut woken, refused, unwanted, waiting } = handed_out;
+        for waiting in waiting.into_iter().flatten() {
+            iot_log::queued(&self.iot_log, &waiting);
+        }
         woken.sort_unstable_by_key(|inbox| inbox.place);
         for inboxes in woken.chunk_by(|one, other| one.place == other.place) {
             self.peers[inboxes[0].place].mailbox.post(Mail::Waiting(inboxes.to_vec()));

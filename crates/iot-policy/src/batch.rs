@@ -83,7 +83,11 @@ fn answer(question: &Question<'_>) -> Result<(&'static str, String), String> {
         // A JSON string holds the document's text.
         let text: String = serde_json::from_str(text).unwrap_or_else(|_| text.to_owned());
         let document = PolicyDocument::parse(&text).map_err(|error| error.to_string())?;
-        policies.push(NamedPolicy { name: (index + 1).to_string().into(), document: Arc::new(document) });
+        policies.push(NamedPolicy {
+            name: (index + 1).to_string().into(),
+            version: None,
+            document: Arc::new(document),
+        });
     }
     let facts = &question.context;
     let certificate = facts.cert.as_ref().map(|attributes| {

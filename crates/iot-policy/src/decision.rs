@@ -3,7 +3,7 @@
 use crate::action::Action;
 use crate::context::Context;
 use crate::document::{Fit, PolicyDocument, Statement};
-use crate::explain;
+use crate::explain::{self, Obstacle};
 use crate::resource::Resource;
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub struct NamedPolicy {
     /// For reasons.
     pub name: Arc<str>,
+    /// The number of the version whose document this is; `None` when it has none.
+    pub version: Option<u32>,
     /// Its default version.
     pub document: Arc<PolicyDocument>,
 }
@@ -192,6 +194,17 @@ impl<'a> Reason<'a> {
         let (policy, statement) = self.decided_by?;
         Some((&*self.set.policies[policy].name, statement + 1))
     }
+
+    /// What stands in the way: the statement that denies, or the one that came closest to allowing it. `None`: nothing does.
+    ///
+    /// It does the work of printing the reason once more: for what is kept, not for what is decided often.
+    pub fn obstacle(&self) -> Option<Obstacle<'a>> {
+        let Some((policy, statement)) = self.decided_by else {
+            return Some(explain::obstacle(self.set, self.action, self.resource, self.context));
+        };
+        let place = explain::Place::of(&self.set.policies[policy], statement);
+        (!place.statement().allows).then(|| Obstacle::Denies(place.source()))
+    }
 }
 
 impl fmt::Display for Reason<'_> {
@@ -199,10 +212,9 @@ impl fmt::Display for Reason<'_> {
         let Some((policy, index)) = self.decided_by else {
             return explain::implicit_deny(f, self.set, self.action, self.resource, self.context);
         };
-        let policy = &self.set.policies[policy];
-        let statement = &policy.document.statements[index];
-        explain::statement_name(f, &policy.name, index, statement)?;
-        let verb = if statement.allows { "allows" } else { "denies" };
+        let place = explain::Place::of(&self.set.policies[policy], index);
+        let verb = if place.statement().allows { "allows" } else { "denies" };
+        place.write_name(f)?;
         write!(f, " {verb} {} on `{}`", self.action, self.resource)
     }
 }

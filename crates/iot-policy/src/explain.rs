@@ -2,23 +2,120 @@
 
 use crate::action::Action;
 use crate::context::Context;
-use crate::decision::PolicySet;
+use crate::decision::{NamedPolicy, PolicySet};
 use crate::document::{Fit, Statement};
 use crate::pattern::{Match, Pattern};
 use crate::resource::{Resource, Subject};
 use std::fmt;
 
-/// Writes "policy `p` statement 2 (`Sid`)".
-pub(crate) fn statement_name(
-    f: &mut fmt::Formatter<'_>,
-    policy: &str,
+/// Where a statement is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatementSource<'p> {
+    /// The policy's name.
+    pub policy: &'p str,
+    /// The policy's version, if it has versions.
+    pub version: Option<u32>,
+    /// The statement's number in the document, from 1.
+    pub statement: usize,
+    /// Its `Sid`.
+    pub sid: Option<&'p str>,
+}
+
+/// Why a request is not allowed, for whoever has to do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle<'p> {
+    /// A statement denies it.
+    Denies(StatementSource<'p>),
+    /// No policy is attached.
+    NoPolicy,
+    /// No statement allows the action on anything.
+    NoStatement,
+    /// The closest statement allows the action on something else; this is the closest of its resources, as it is written.
+    OtherResource(StatementSource<'p>, &'p str),
+    /// The closest statement allows everything *but* what was asked for.
+    Excluded(StatementSource<'p>),
+    /// The closest statement has this variable in it, which has no value here, or none that is put into policies.
+    Variable(StatementSource<'p>, &'p str),
+    /// A condition of the closest statement is not met.
+    Condition(StatementSource<'p>),
+}
+
+/// A statement and its policy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'p> {
+    policy: &'p NamedPolicy,
     index: usize,
-    statement: &Statement,
-) -> fmt::Result {
-    write!(f, "policy `{policy}` statement {}", index + 1)?;
-    match &statement.sid {
-        Some(sid) => write!(f, " (`{sid}`)"),
-        None => Ok(()),
+}
+
+impl<'p> Place<'p> {
+    pub(crate) fn of(policy: &'p NamedPolicy, index: usize) -> Self {
+        Self { policy, index }
+    }
+
+    pub(crate) fn statement(self) -> &'p Statement {
+        &self.policy.document.statements[self.index]
+    }
+
+    pub(crate) fn source(self) -> StatementSource<'p> {
+        let (policy, version) = (&*self.policy.name, self.policy.version);
+        StatementSource { policy, version, statement: self.index + 1, sid: self.statement().sid.as_deref() }
+    }
+
+    /// Writes "policy `p` statement 2 (`Sid`)".
+    pub(crate) fn write_name(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy `{}` statement {}", self.policy.name, self.index + 1)?;
+        match &self.statement().sid {
+            Some(sid) => write!(f, " (`{sid}`)"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The statement that came closest to allowing a request that none allows.
+fn closest<'p>(
+    set: &'p PolicySet,
+    action: Action,
+    subject: &Subject<'_>,
+    context: &Context<'_>,
+) -> Option<(Place<'p>, Fit<'p>)> {
+    let mut closest: Option<(usize, Place<'p>, Fit<'p>)> = None;
+    for policy in set.policies() {
+        for (index, statement) in policy.document.statements.iter().enumerate() {
+            if !statement.allows || !statement.names(action) {
+                continue;
+            }
+            let fit = statement.fit(subject, context);
+            let closeness = closeness(statement, fit, subject);
+            if closest.as_ref().is_none_or(|(best, ..)| closeness > *best) {
+                closest = Some((closeness, Place::of(policy, index), fit));
+            }
+        }
+    }
+    closest.map(|(_, place, fit)| (place, fit))
+}
+
+/// What keeps a request that no statement allows and none denies from being allowed.
+pub(crate) fn obstacle<'p>(
+    set: &'p PolicySet,
+    action: Action,
+    resource: Resource<'_>,
+    context: &Context<'_>,
+) -> Obstacle<'p> {
+    if set.policies().is_empty() {
+        return Obstacle::NoPolicy;
+    }
+    let subject = resource.subject(set.arn_prefix());
+    let Some((place, fit)) = closest(set, action, &subject, context) else { return Obstacle::NoStatement };
+    let source = place.source();
+    match fit {
+        Fit::Condition(_) => Obstacle::Condition(source),
+        Fit::Unresolved(variable) => Obstacle::Variable(source, variable.name()),
+        Fit::OtherResource | Fit::Matches if place.statement().resources_negated => {
+            Obstacle::Excluded(source)
+        }
+        Fit::OtherResource | Fit::Matches => {
+            Obstacle::OtherResource(source, closest_pattern(place.statement(), &subject))
+        }
     }
 }
 
@@ -34,23 +131,11 @@ pub(crate) fn implicit_deny(
         return f.write_str("no policy is attached");
     }
     let subject = resource.subject(set.arn_prefix());
-    let mut closest: Option<(usize, &str, usize, &Statement, Fit<'_>)> = None;
-    for policy in set.policies() {
-        for (index, statement) in policy.document.statements.iter().enumerate() {
-            if !statement.allows || !statement.names(action) {
-                continue;
-            }
-            let fit = statement.fit(&subject, context);
-            let closeness = closeness(statement, fit, &subject);
-            if closest.is_none_or(|(best, ..)| closeness > best) {
-                closest = Some((closeness, &policy.name, index, statement, fit));
-            }
-        }
-    }
-    let Some((_, policy, index, statement, fit)) = closest else {
+    let Some((place, fit)) = closest(set, action, &subject, context) else {
         return write!(f, "no statement of {} allows {action}", names(set));
     };
-    statement_name(f, policy, index, statement)?;
+    let statement = place.statement();
+    place.write_name(f)?;
     match fit {
         Fit::Condition(condition) => {
             write!(f, " allows {action} on `{resource}`, but its condition {condition} ")?;
@@ -132,6 +217,7 @@ fn names(set: &PolicySet) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::{Obstacle, StatementSource};
     use crate::{Action, Context, NamedPolicy, PolicyDocument, PolicySet, Resource};
     use std::sync::Arc;
 
@@ -140,6 +226,7 @@ mod tests {
     fn set(documents: &[&str]) -> PolicySet {
         let policy = |(index, statement): (usize, &&str)| NamedPolicy {
             name: format!("p{}", index + 1).into(),
+            version: Some(7),
             document: Arc::new(
                 PolicyDocument::parse(&format!(
                     r#"{{"Version":"2012-10-17","Statement":[{}]}}"#,
@@ -202,6 +289,33 @@ mod tests {
              `aws:SourceIp` is not met: `aws:SourceIp` has no value"
         );
         assert!(ask(&[odd]).ends_with("its condition `Near` of `aws:SourceIp` is not supported"));
+    }
+
+    #[test]
+    fn obstacles_say_where_and_what() {
+        let allow = r#"{"Sid":"Own","Effect":"Allow","Action":"iot:Publish","Resource":["ARNtopic/a/*","ARNtopic/b"]}"#;
+        let deny = r#"{"Effect":"Deny","Action":"iot:*","Resource":"ARNtopic/a/x"}"#;
+        let but = r#"{"Effect":"Allow","Action":"iot:Publish","NotResource":"ARNtopic/c"}"#;
+        let variable = r#"{"Effect":"Allow","Action":"iot:Publish","Resource":"ARNtopic/${iot:Connection.Thing.ThingName}"}"#;
+        let conditional =
+            r#"{"Effect":"Allow","Action":"iot:Publish","Resource":"*","Condition":{"Bool":{"x":"true"}}}"#;
+        let connect = r#"{"Effect":"Allow","Action":"iot:Connect","Resource":"*"}"#;
+        let nobody = Context::default();
+        let source = |policy, sid| StatementSource { policy, version: Some(7), statement: 1, sid };
+        let ask = |documents: &[&str], topic: &str, expected: Option<Obstacle<'_>>| {
+            let set = set(documents);
+            let decision = set.decide(Action::Publish, Resource::topic(topic), &nobody);
+            assert_eq!(decision.reason.obstacle(), expected, "{documents:?} {topic}");
+        };
+        let pattern = format!("{PREFIX}topic/b");
+        ask(&[allow], "a/b", None);
+        ask(&[allow], "bc", Some(Obstacle::OtherResource(source("p1", Some("Own")), &pattern)));
+        ask(&[allow, deny], "a/x", Some(Obstacle::Denies(source("p2", None))));
+        ask(&[but], "c", Some(Obstacle::Excluded(source("p1", None))));
+        ask(&[variable], "c", Some(Obstacle::Variable(source("p1", None), "iot:Connection.Thing.ThingName")));
+        ask(&[conditional], "c", Some(Obstacle::Condition(source("p1", None))));
+        ask(&[connect], "c", Some(Obstacle::NoStatement));
+        ask(&[], "c", Some(Obstacle::NoPolicy));
     }
 
     #[test]

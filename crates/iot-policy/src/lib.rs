@@ -33,6 +33,7 @@ pub use context::{CertificateAttributes, ConnectedThing, Context};
 pub use decision::{Decision, Effect, NamedPolicy, PolicySet, Reason, Verdict};
 pub use document::PolicyDocument;
 pub use error::PolicyError;
+pub use explain::{Obstacle, StatementSource};
 pub use resource::{Resource, ResourceKind};
 
 /// Longest policy document, in characters other than white space.

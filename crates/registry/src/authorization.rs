@@ -86,7 +86,11 @@ impl Registry {
             let policy: Arc<Policy> = self.get_policy(name)?;
             if !policies.iter().any(|other| other.name == policy.name) {
                 let document = policy.default_version().compiled();
-                policies.push(NamedPolicy { name: policy.name.clone(), document });
+                policies.push(NamedPolicy {
+                    name: policy.name.clone(),
+                    version: Some(policy.default_id),
+                    document,
+                });
             }
         }
         Ok(policies)

@@ -29,6 +29,7 @@ impl Principal {
         let policies = policies
             .map(|policy| NamedPolicy {
                 name: policy.name.clone(),
+                version: Some(policy.default_id),
                 document: policy.default_version().compiled(),
             })
             .collect();

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use crate::actions::{Action, Outcome};
 use crate::consequences::KEPT_BYTES_MAX;
-use crate::{Consequences, Failure, LOG_TARGET, Rule};
+use crate::{Consequences, Failure, LOG_TARGET, Rule, iot_log};
 
 /// How many rules may hand a message on to each other.
 ///
@@ -50,6 +50,7 @@ impl Rule {
     /// The caller has matched the topic, or resolved basic ingest; a disabled rule is the caller's to leave out.
     pub fn execute(&self, message: &Message<'_>, consequences: &mut Consequences) {
         self.counters.matched.fetch_add(1, Ordering::Relaxed);
+        iot_log::rule_match(self, message);
         let context = Context {
             client_id: message.client_id,
             principal: message.principal,
@@ -88,6 +89,7 @@ impl Run<'_> {
             Err(error) => {
                 self.rule.counters.failed.fetch_add(1, Ordering::Relaxed);
                 let failure = self.failure("Sql", self.rule.name().to_owned(), error.to_string());
+                iot_log::rule_execution(self, Err(&failure), failure.action);
                 return vec![failure];
             }
         };
@@ -95,6 +97,7 @@ impl Run<'_> {
             debug!(target: LOG_TARGET, rule = self.rule.name(), topic = self.message.topic, "no result, no action");
             return Vec::new();
         }
+        iot_log::starting_rule_execution(self);
         // "Each action independently": one that fails does not keep the others from running.
         self.rule
             .actions
@@ -125,6 +128,7 @@ impl Run<'_> {
         let counters = &self.rule.counters;
         let counter = if outcome.is_ok() { &counters.actions_succeeded } else { &counters.actions_failed };
         counter.fetch_add(1, Ordering::Relaxed);
+        iot_log::rule_execution(self, outcome.as_ref().copied(), action.class());
         outcome
     }
 

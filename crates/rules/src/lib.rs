@@ -16,6 +16,7 @@ mod consequences;
 mod definition;
 mod engine;
 mod error;
+mod iot_log;
 mod rule;
 mod rules;
 mod set;

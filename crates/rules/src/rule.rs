@@ -1,13 +1,14 @@
 //! One rule, ready to run.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use iot_sql::{SqlVersion, Statement};
 use logs::Logs;
 use mqtt_session::Limits;
 use serde::{Deserialize, Serialize};
+use services::IotLog;
 
 use crate::actions::Action;
 use crate::rules::RULE_ACTIONS_MAX;
@@ -23,6 +24,8 @@ pub(crate) struct Surroundings {
     pub(crate) account_id: String,
     /// What topics may be published to, and how filters match.
     pub(crate) limits: Limits,
+    /// Where what happens to messages is logged; set once, at the start.
+    pub(crate) iot_log: OnceLock<Arc<IotLog>>,
 }
 
 /// A rule: its definition, and what was compiled from it.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use logs::Logs;
 use mqtt_session::Limits;
 use mqtt_wire::topic::{MatchRules, filter_matches};
+use services::IotLog;
 use store::{Keyspace, Position, Store, Transaction};
 
 use crate::rule::Surroundings;
@@ -75,9 +76,19 @@ impl Rules {
     /// run loses data.
     pub fn load(store: &Store, logs: Arc<Logs>, account_id: &str, limits: Limits) -> Result<Self, LoadError> {
         let match_rules = limits.match_rules;
-        let surroundings = Arc::new(Surroundings { logs, account_id: account_id.to_owned(), limits });
+        let surroundings = Arc::new(Surroundings {
+            logs,
+            account_id: account_id.to_owned(),
+            limits,
+            iot_log: OnceLock::new(),
+        });
         let rules = stored(store, &surroundings)?;
-        let current = RwLock::new(Arc::new(RuleSet { version: 1, rules, match_rules }));
+        let current = RwLock::new(Arc::new(RuleSet {
+            version: 1,
+            rules,
+            match_rules,
+            surroundings: Some(Arc::clone(&surroundings)),
+        }));
         let stale = Arc::new(AtomicBool::new(false));
         let lost = stale.clone();
         store.on_commit(Box::new(move |committed| {
@@ -86,6 +97,12 @@ impl Rules {
             }
         }));
         Ok(Self { store: store.clone(), surroundings, changing: Mutex::default(), current, stale })
+    }
+
+    /// Logs there what happens to messages, from now on. Called once, before messages come.
+    pub fn use_iot_log(&self, log: Arc<IotLog>) {
+        // A second log would be a mistake in the server's start; the first stays.
+        let _ = self.surroundings.iot_log.set(log);
     }
 
     /// The rules as they are now.
@@ -259,7 +276,12 @@ impl Rules {
     }
 
     fn publish(&self, before: &RuleSet, rules: BTreeMap<String, Arc<Rule>>) {
-        let set = Arc::new(RuleSet { version: before.version + 1, rules, match_rules: before.match_rules });
+        let set = Arc::new(RuleSet {
+            version: before.version + 1,
+            rules,
+            match_rules: before.match_rules,
+            surroundings: Some(Arc::clone(&self.surroundings)),
+        });
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = set;
     }
 }

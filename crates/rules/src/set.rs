@@ -7,7 +7,8 @@ use mqtt_session::{BasicIngest, basic_ingest};
 use mqtt_wire::topic::{MatchRules, filter_matches};
 use tracing::warn;
 
-use crate::{Consequences, LOG_TARGET, Message, Rule};
+use crate::rule::Surroundings;
+use crate::{Consequences, LOG_TARGET, Message, Rule, iot_log};
 
 /// An immutable snapshot of the rules.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct RuleSet {
     pub(crate) version: u64,
     pub(crate) rules: BTreeMap<String, Arc<Rule>>,
     pub(crate) match_rules: MatchRules,
+    /// `None` of the empty set that a default is.
+    pub(crate) surroundings: Option<Arc<Surroundings>>,
 }
 
 impl RuleSet {
@@ -55,6 +58,9 @@ impl RuleSet {
                     target: LOG_TARGET, rule = name, topic = message.topic, client_id = message.client_id,
                     trace_id = message.trace_id, reason, "RuleNotFound",
                 );
+                if let Some(surroundings) = &self.surroundings {
+                    iot_log::rule_not_found(surroundings, message, name, reason);
+                }
             }
         }
         true

@@ -15,6 +15,9 @@ pub enum LoadError {
     /// The state could not be read.
     #[error("the stored state cannot be read")]
     Read(#[from] store::ReadError),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started")]
+    Thread(#[from] std::io::Error),
     /// A newer version of eyot wrote this record.
     #[error("{key} is stored in format {format}, which this version of eyot does not read")]
     NewerFormat {

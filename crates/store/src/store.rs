@@ -9,6 +9,7 @@ use crate::commit::{Commit, Ledger};
 use crate::disk::DiskLock;
 use crate::journal::{PendingRecord, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::keyed::{KeyValues, KeyedState};
+use crate::metrics::{Counters, JournalMetrics};
 use crate::{AppendError, Keyspace, Lost, Position, ReadError, Transaction};
 
 /// How much may be appended and not yet applied, in bytes.
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     /// `None` once the store was closed: others may open the directory then.
     state: RwLock<Option<Arc<dyn KeyedState>>>,
     backlog_bytes_max: u64,
+    pub(crate) counters: Counters,
 }
 
 /// Transactions on their way: appended, then durable, then applied.
@@ -87,6 +89,7 @@ impl Shared {
             ledger: Arc::new(Ledger::new(end)),
             state: RwLock::new(Some(state)),
             backlog_bytes_max,
+            counters: Counters::default(),
         }
     }
 
@@ -196,6 +199,12 @@ impl Store {
     /// must take the positions from [`on_commit`](Store::on_commit), in order, and not from here.
     pub fn committed(&self) -> Position {
         self.0.shared.ledger.committed()
+    }
+
+    /// What the journal has done since the start.
+    pub fn metrics(&self) -> JournalMetrics {
+        let backlog_bytes = self.0.shared.queue().backlog_bytes;
+        self.0.shared.counters.read(backlog_bytes)
     }
 
     /// Why nothing can be appended any more, if so: for health checks.

@@ -4,6 +4,7 @@
 //! sync, under any load for at most two.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::journal::{BATCH_BYTES_MAX, JournalWriter, PendingRecord, WriteError};
 use crate::store::{Queue, Shared};
@@ -13,8 +14,13 @@ use crate::{AppendError, Position};
 pub(crate) fn run(shared: &Arc<Shared>, mut journal: JournalWriter) {
     let _end = EndOfThread(shared);
     while let Some(batch) = next_batch(shared) {
+        let begun = Instant::now();
         match journal.append(&batch) {
-            Ok(()) => committed(shared, batch),
+            Ok(()) => {
+                let bytes = batch.iter().map(PendingRecord::bytes).sum();
+                shared.counters.committed(batch.len(), bytes, begun.elapsed());
+                committed(shared, batch);
+            }
             Err(WriteError::Shortage(error)) => {
                 tracing::warn!(%error, "the journal cannot grow: what waited for it is refused");
                 lost(shared, &batch);

@@ -5,6 +5,8 @@ mod certificates;
 mod connections;
 mod endpoint;
 mod errors;
+mod iot_log;
+mod logging;
 mod logs_events;
 mod logs_groups;
 mod logs_streams;
@@ -120,6 +122,14 @@ served! {
         DeleteTopicRule => rules::delete_topic_rule,
         EnableTopicRule => rules::enable_topic_rule,
         DisableTopicRule => rules::disable_topic_rule,
+
+        SetV2LoggingOptions => logging::set_v2_logging_options,
+        GetV2LoggingOptions => logging::get_v2_logging_options,
+        SetV2LoggingLevel => logging::set_v2_logging_level,
+        DeleteV2LoggingLevel => logging::delete_v2_logging_level,
+        ListV2LoggingLevels => logging::list_v2_logging_levels,
+        SetLoggingOptions => logging::set_logging_options,
+        GetLoggingOptions => logging::get_logging_options,
 
         DescribeEndpoint => endpoint::describe_endpoint,
         TagResource => tags::tag_resource,

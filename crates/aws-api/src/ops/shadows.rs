@@ -5,7 +5,9 @@ use aws_model::shapes::iot_data::{
     ListNamedShadowsForThingResponse, UpdateThingShadowRequest,
 };
 
-use super::page_size;
+use services::EventType;
+
+use super::{iot_log, page_size};
 use crate::dispatch::Call;
 use crate::error::ApiError;
 use crate::reply::Reply;
@@ -13,8 +15,9 @@ use crate::token;
 
 pub(super) async fn get_thing_shadow(call: &Call, input: GetThingShadowRequest) -> Result<Reply, ApiError> {
     let (thing, name) = (input.thing_name, input.shadow_name);
-    let document = call.parts().shadows.get(&thing, name.as_deref(), b"", now_s(call))?;
-    Ok(json(document))
+    let got = call.parts().shadows.get(&thing, name.as_deref(), b"", now_s(call)).map_err(ApiError::from);
+    iot_log::shadow(call, EventType::GetThingShadow, &thing, name.as_deref(), &got);
+    Ok(json(got?))
 }
 
 pub(super) async fn update_thing_shadow(
@@ -22,7 +25,10 @@ pub(super) async fn update_thing_shadow(
     input: UpdateThingShadowRequest,
 ) -> Result<Reply, ApiError> {
     let (thing, name) = (input.thing_name, input.shadow_name);
-    let done = call.parts().shadows.update(&thing, name.as_deref(), &call.body, now_s(call))?;
+    let done = call.parts().shadows.update(&thing, name.as_deref(), &call.body, now_s(call));
+    let done = done.map_err(ApiError::from);
+    iot_log::shadow(call, EventType::UpdateThingShadow, &thing, name.as_deref(), &done);
+    let done = done?;
     call.committed(Some(done.position)).await?;
     Ok(json(done.value.accepted))
 }
@@ -32,7 +38,10 @@ pub(super) async fn delete_thing_shadow(
     input: DeleteThingShadowRequest,
 ) -> Result<Reply, ApiError> {
     let (thing, name) = (input.thing_name, input.shadow_name);
-    let done = call.parts().shadows.delete(&thing, name.as_deref(), b"", now_s(call))?;
+    let done = call.parts().shadows.delete(&thing, name.as_deref(), b"", now_s(call));
+    let done = done.map_err(ApiError::from);
+    iot_log::shadow(call, EventType::DeleteThingShadow, &thing, name.as_deref(), &done);
+    let done = done?;
     call.committed(Some(done.position)).await?;
     Ok(json(done.value.accepted))
 }

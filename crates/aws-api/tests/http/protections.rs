@@ -55,7 +55,7 @@ fn only_signed_requests_under_our_names_from_our_pages_make_keys() {
 fn the_guard_is_around_everything() {
     let server = Server::start();
     let host = server.address.to_string();
-    for path in ["/_eyot/health", "/_eyot/metrics", "/_eyot/own", "/nowhere"] {
+    for path in ["/_eyot/health", "/_eyot/metrics", "/_eyot/explain/c", "/_eyot/own", "/nowhere"] {
         assert_eq!(server.send("GET", path, &[("host", "evil.example")], b"").status, 421, "{path}");
         let crossing = [("host", host.as_str()), ("sec-fetch-site", "same-site")];
         assert_eq!(server.send("GET", path, &crossing, b"").status, 403, "{path}");
@@ -65,7 +65,7 @@ fn the_guard_is_around_everything() {
     assert_eq!(server.send("GET", "/_eyot/own", &[("host", &host)], b"").body, "own");
     server.iot("GET", "/things", "");
     let metrics = server.send("GET", "/_eyot/metrics", &[("host", &host)], b"");
-    assert!(metrics.has("content-type: text/plain; version=0.0.4"), "{metrics:?}");
+    assert!(metrics.has("content-type: text/plain; version=0.0.4; charset=utf-8"), "{metrics:?}");
     assert!(metrics.body.contains("operation=\"ListThings\",status=\"200\"} 1\n"), "{metrics:?}");
     assert!(metrics.body.contains("eyot_more 1\n"));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_api::sigv4::{Credentials, Message, Payload, sign};
-use aws_api::{Api, Hosts, Parts, WebSockets, serve};
+use aws_api::{Api, Hosts, MetricKind, Parts, WebSockets, serve};
 use broker::{Broker, BrokerConfig};
 use logs::Logs;
 use mqtt_session::Limits;
@@ -14,7 +14,7 @@ use pki::{Authority, ServerNames};
 use registry::{Identity, Registry};
 use rules::Rules;
 use serde_json::Value;
-use services::{Retained, RetainedLimits, Shadows};
+use services::{IotLog, Retained, RetainedLimits, Shadows};
 use store::{Store, StoreOptions};
 use tokio::sync::oneshot;
 
@@ -49,11 +49,13 @@ impl Server {
         let retained = Arc::new(Retained::load(&store, RetainedLimits::default()).unwrap());
         let names = ServerNames::new(["localhost".to_owned()]).unwrap();
         let authority = Arc::new(Authority::in_memory(&names, SystemTime::now()).unwrap());
+        let iot_log = Arc::new(IotLog::start(&store, Arc::clone(&logs), "000000000000").unwrap());
         let broker = broker::Parts {
             registry: Arc::clone(&registry),
             rules: Arc::clone(&rules),
             retained: Arc::clone(&retained),
             store: store.clone(),
+            iot_log: Arc::clone(&iot_log),
             identities: authority.server_identities(),
         };
         let mut config = BrokerConfig::new("127.0.0.1:0".parse().unwrap());
@@ -70,6 +72,7 @@ impl Server {
             logs,
             shadows,
             retained,
+            iot_log,
             broker,
             authority,
             store,
@@ -77,7 +80,7 @@ impl Server {
             endpoint: "localhost".to_owned(),
             hosts: Hosts::new(address, []),
             device_hosts: Hosts::new(address, []),
-            metrics: Arc::new(|| "eyot_more 1\n".to_owned()),
+            metrics: Arc::new(|page, _| page.single("eyot_more", MetricKind::Gauge, "More.", 1)),
         });
         let own = axum::Router::new().route("/_eyot/own", axum::routing::get(|| async { "own" }));
         let (end, ended) = oneshot::channel();

@@ -41,6 +41,7 @@ impl EventLoop {
                     reply.give(all.map(|(filter, options)| (filter.to_owned(), options.qos)).collect());
                 }
             }
+            (Question::Explain(reply), key) => reply.give(self.report(client_id, key)),
             (Question::Disconnect { prevent_will, end_session, reply }, Some(key)) => {
                 if let Some(connection) = self.connections.get_mut(key) {
                     if prevent_will {
@@ -74,7 +75,7 @@ impl EventLoop {
         }
     }
 
-    fn info(&self, key: Key) -> Option<ConnectionInfo> {
+    pub(super) fn info(&self, key: Key) -> Option<ConnectionInfo> {
         let connection = self.connections.get(key)?;
         Some(ConnectionInfo {
             since_ms: connection.presence.connected_at_ms,
@@ -132,6 +133,7 @@ impl EventLoop {
             Some(packet_id) => connection.unconfirmed.push(Unconfirmed { packet_id, reply }),
             None => reply.give(Sent::Done),
         }
+        self.observe_sent(key, &topic, qos);
         self.sent(key);
     }
 

@@ -3,10 +3,10 @@
 use super::EventLoop;
 use super::frames::{Header, View, with_packet};
 use crate::connection::{Connection, Reply};
+use crate::history::{What, kept};
 use crate::message::{Due, Message};
 use crate::publication::{Effects, Incoming};
 use crate::router::Found;
-use crate::sessions::HandedOut;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
 use mqtt_wire::{PacketId, QoS, SubscriptionOptions};
@@ -112,9 +112,10 @@ impl EventLoop {
         let (frame, _) = self.frames.of(view, peer.version, QoS::AtMostOnce, self.now);
         if !peer.takes(frame.len()) {
             self.give_back(key);
-            return self.me().counters.dropped_too_large.increment();
+            return self.drop_too_large(key, &view.topic);
         }
         connection.outbox.push_frame(frame, retain, None, &mut self.pool);
+        self.observe_sent(key, &view.topic, QoS::AtMostOnce);
         self.sent(key);
     }
 
@@ -143,7 +144,7 @@ impl EventLoop {
             if goes_now && too_fast.is_none() {
                 self.give_back(key);
             }
-            return self.me().counters.dropped_too_large.increment();
+            return self.drop_too_large(key, &view.topic);
         }
         let due = Due::new(Arc::clone(message), qos, retain);
         let bytes = message.bytes_len();
@@ -156,9 +157,10 @@ impl EventLoop {
             Delivery::Send(Outgoing { packet_id, .. }) => {
                 let packet_id = packet_id.map(|id| (at, id));
                 connection.outbox.push_frame(frame, retain, packet_id, &mut self.pool);
+                self.observe_sent(key, &view.topic, qos);
                 self.sent(key);
             }
-            Delivery::Queued => {}
+            Delivery::Queued => self.log_queued(key, &view.topic),
             Delivery::Dropped(reason) => {
                 self.me().counters.dropped_slow.increment();
                 self.tell_slow(key, &reason.to_string());
@@ -250,7 +252,7 @@ impl EventLoop {
             && !is_permitted
             && let (Some(_), Some(inbox)) = (&due.group, &connection.inbox)
         {
-            let (inbox, mut handed_out) = (Arc::clone(inbox), HandedOut::default());
+            let (inbox, mut handed_out) = (Arc::clone(inbox), self.shared.handed_out());
             if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
             }
@@ -271,6 +273,7 @@ impl EventLoop {
         }
         let peer = *connection.session.peer();
         let header = Header { qos, packet_id, dup: is_again, retain: due.retain };
+        let message = Arc::clone(&due.message);
         let sent = is_wanted
             && with_packet(&View::of(&due.message), peer.version, header, self.now, |packet| {
                 let fits = peer.takes(packet.encoded_len(peer.version));
@@ -291,9 +294,13 @@ impl EventLoop {
             _ => self.settle(due),
         }
         if sent {
+            self.observe_sent(key, &message.topic(), qos);
             self.sent(key);
         } else {
             self.give_back(key);
+            if is_wanted {
+                self.drop_too_large(key, &message.topic());
+            }
         }
     }
 
@@ -310,10 +317,11 @@ impl EventLoop {
     pub(super) fn may_receive(&mut self, key: Key, topic: &str) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let may = connection.client.may_receive(&self.shared.registry, topic, self.now_s);
-        if !may {
+        if let Err(news) = &may {
             self.me().counters.receives_withheld.increment();
+            self.observe_withheld(key, news.as_ref());
         }
-        may
+        may.is_ok()
     }
 
     fn may_receive_due(&mut self, key: Key, due: &Due) -> bool {
@@ -322,15 +330,27 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let may =
             connection.client.may_receive_shared(&self.shared.registry, &topic, &group.filter, self.now_s);
-        if !may {
-            self.me().counters.receives_withheld.increment();
+        let Err(denied) = may else { return true };
+        // Nobody remembers the decision: each message of the group would be told of.
+        let told = connection.denials.add(self.now);
+        self.me().counters.receives_withheld.increment();
+        if let (Some(untold), Some(connection)) = (told, self.connections.get(key)) {
+            let who = Arc::clone(&connection.client.who);
+            denied.log(&who, untold);
+            self.observe_denied(&who, &denied);
         }
-        may
+        false
     }
 
     pub(super) fn sent(&mut self, key: Key) {
-        self.me().counters.publishes_out.increment();
         self.mark_dirty(key);
+    }
+
+    /// [MQTT5 3.1.2-25] It is as if it had been sent.
+    fn drop_too_large(&mut self, key: Key, topic: &str) {
+        self.me().counters.dropped_too_large.increment();
+        let reason = "the message is larger than the maximum packet size that the client named";
+        self.remember_at(key, What::NotDelivered { topic: Some(kept(topic)), reason: reason.into() });
     }
 
     fn tell_slow(&mut self, key: Key, reason: &str) {
@@ -338,6 +358,7 @@ impl EventLoop {
         if !std::mem::replace(&mut connection.told_slow, true) {
             let client_id = &*connection.client.who.client_id;
             tracing::warn!(target: "eyot::delivery", client_id, reason, "the client takes messages too slowly");
+            self.remember_at(key, What::NotDelivered { topic: None, reason: kept(reason) });
         }
     }
 

@@ -5,6 +5,7 @@ use super::lifecycle::Farewell;
 use super::sessions::is_plain;
 use crate::authorize::Denied;
 use crate::connection::{READS_PER_TURN_MAX, Reply};
+use crate::history::{What, kept};
 use crate::publication::{Effects, now_ms};
 use crate::router::FILTER_LEVELS_MAX;
 use crate::slots::Key;
@@ -72,12 +73,14 @@ impl EventLoop {
             }
             match connection.transport.read(buffer) {
                 Ok(Read::Some(count)) => {
+                    self.me().counters.received_bytes.add(count as u64);
                     self.take_bytes(key, &buffer[..count]);
                     self.charge_received(key, count);
                 }
                 Ok(Read::Last(0)) => return,
                 Ok(Read::Last(count)) => {
                     let reads_to_end = connection.reads_to_end;
+                    self.me().counters.received_bytes.add(count as u64);
                     self.take_bytes(key, &buffer[..count]);
                     self.charge_received(key, count);
                     if !reads_to_end && self.may_read(key) {
@@ -188,7 +191,10 @@ impl EventLoop {
                         self.tell_denied(key, &denied);
                         codes.push(ReasonCode::NotAuthorized);
                     }
-                    _ => return self.deny(key, denied),
+                    _ => {
+                        self.count_subscribes(&[ReasonCode::NotAuthorized]);
+                        return self.deny(key, denied);
+                    }
                 },
                 Err(NotPermitted::Reserved(detail)) => {
                     return self.end(key, Farewell::forbidden(detail, ReasonCode::TopicFilterInvalid));
@@ -210,6 +216,7 @@ impl EventLoop {
             }
         }
         self.tell_subscriptions();
+        self.count_subscribes(&codes);
         let (packet_id, codes) = (subscribe.packet_id, ReasonCodes::from_slice(&codes));
         let granted =
             subscribe.filters.iter().zip(codes.iter()).filter(|(_, code)| code.granted_qos().is_some());
@@ -218,6 +225,7 @@ impl EventLoop {
             && !granted.is_empty()
         {
             let event = connection.presence.subscribed(&connection.client.who, &granted, now_ms());
+            self.log_subscribed(key, &granted);
             self.publish_event(event);
         }
         let answer = Packet::SubAck(SubAck { packet_id, properties: Properties::NONE, codes });
@@ -271,29 +279,34 @@ impl EventLoop {
             return Err(ReasonCode::UnspecifiedError);
         };
         let filter = request.filter.as_str();
-        let refused = |reason: &dyn std::fmt::Display, code| {
-            let client_id = &*connection.client.who.client_id;
-            let reason = &*reason.to_string();
-            tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
-            Err(code)
-        };
         if filter.split('/').count() > FILTER_LEVELS_MAX {
-            let reason = format_args!("it has more than {FILTER_LEVELS_MAX} levels");
-            return refused(&reason, ReasonCode::TopicFilterInvalid);
+            let reason = format!("it has more than {FILTER_LEVELS_MAX} levels");
+            self.tell_filter_refused(key, filter, &reason);
+            return Err(ReasonCode::TopicFilterInvalid);
         }
         if connection.is_kept && !self.shared.sessions.takes_filter(filter) {
-            return refused(
-                &"it is too long to be kept, or too much is kept already",
-                ReasonCode::QuotaExceeded,
-            );
+            let reason = "it is too long to be kept, or too much is kept already";
+            self.tell_filter_refused(key, filter, reason);
+            return Err(ReasonCode::QuotaExceeded);
         }
         match connection.session.subscribe(request.filter, request.options) {
             Ok(subscribed) => {
                 self.begin_subscription(key, request.filter, subscribed.granted, transaction);
                 Ok(subscribed)
             }
-            Err(refusal) => refused(&refusal, refusal.reason_code()),
+            Err(refusal) => {
+                self.tell_filter_refused(key, filter, &refusal.to_string());
+                Err(refusal.reason_code())
+            }
         }
+    }
+
+    fn tell_filter_refused(&mut self, key: Key, filter: &str, reason: &str) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let client_id = &*connection.client.who.client_id;
+        tracing::warn!(target: "eyot::connection", client_id, filter, reason, "subscription refused");
+        self.log_filter_refused(key, filter, reason);
+        self.remember_at(key, What::SubscriptionRefused { filter: kept(filter), reason: kept(reason) });
     }
 
     fn receive_unsubscribe(&mut self, key: Key, unsubscribe: &Unsubscribe<'_>) {
@@ -316,6 +329,7 @@ impl EventLoop {
         let ended: Vec<&str> = unsubscribe.filters.iter().map(|filter| filter.as_str()).collect();
         let Some(connection) = self.connections.get(key) else { return };
         let event = connection.presence.unsubscribed(&connection.client.who, &ended, now_ms());
+        self.me().tallies.unsubscribe(ended.len());
         // [AWS mqtt5-reason-codes] AWS does not say when there was nothing to end.
         let codes = vec![ReasonCode::Success; unsubscribe.filters.len()];
         let (packet_id, codes) = (unsubscribe.packet_id, ReasonCodes::from_slice(&codes));

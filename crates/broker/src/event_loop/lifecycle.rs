@@ -2,10 +2,11 @@
 
 use super::EventLoop;
 use super::backlog::Unowned;
-use crate::authorize::{self, Client, Denied};
+use crate::authorize::{self, Client, Denied, NotPermitted};
 use crate::carried::Ended;
 use crate::connection::{Connection, Opening, Reply};
 use crate::handshake::{Arrival, Refusal, Stage};
+use crate::history::Cause;
 use crate::lifecycle_events::{self, Event};
 use crate::outbox::Pool;
 use crate::publication::{self, Incoming, Source, now_ms};
@@ -179,12 +180,16 @@ impl EventLoop {
     pub(super) fn arrive(&mut self, arrival: Arrival) {
         let Arrival { transport, session, accepted, client, input, seat } = arrival;
         // Between the decision and here the registry may have changed, and its news have passed this loop already.
-        if let Err(reason) = authorize::permit_again(&self.shared, &client, &accepted, session.will()) {
+        if let Err(NotPermitted { reason, cause }) =
+            authorize::permit_again(&self.shared, &client, &accepted, session.will())
+        {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
             let (at, unauthorized) = (Stage::Connect, Some(Arc::clone(who)));
-            let refusal = Refusal { client_id, certificate_id, reason, at, unauthorized, throttled: None };
+            let throttled = None;
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
             log_refusal(who.peer, &refusal);
+            self.observe_refused(who, &refusal);
             let failed = lifecycle_events::connect_failed(who, now_ms());
             self.publish_event(failed);
             self.me().counters.connects_refused.increment();
@@ -195,16 +200,17 @@ impl EventLoop {
         {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
-            let (at, reason) = (Stage::Connect, reason.to_owned());
+            let (at, reason, cause) = (Stage::Connect, reason.to_owned(), Cause::NotKept);
             let (unauthorized, throttled) = (None, None);
-            log_refusal(
-                who.peer,
-                &Refusal { client_id, certificate_id, reason, at, unauthorized, throttled },
-            );
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
+            log_refusal(who.peer, &refusal);
+            self.observe_refused(who, &refusal);
             self.me().counters.connects_refused.increment();
             return refuse_late(transport, session.peer(), ReasonCode::QuotaExceeded);
         }
+        let mut took_over = None;
         if let Some(&earlier) = self.clients.get(&client.who.client_id) {
+            took_over = self.info(earlier).map(|info| info.source);
             // [MQTT311 3.1.4-2] The new connection wins; the old one is gone, its will published, before this is one.
             let detail = format!("another connection came with this client id, from {}", client.who.peer);
             self.end(earlier, Farewell::new(DisconnectReason::DuplicateClientId, detail));
@@ -230,7 +236,8 @@ impl EventLoop {
             self.timers.arm(at, key);
         }
         self.route_to_resumed(key);
-        self.keep(key, effects, Reply::ConnAck(Box::new(Opening { accepted, session_present, connected })));
+        let opening = Opening { accepted, session_present, connected, took_over };
+        self.keep(key, effects, Reply::ConnAck(Box::new(opening)));
     }
 
     /// Why a client cannot have a session that is kept, if so.
@@ -247,7 +254,7 @@ impl EventLoop {
 
     /// What the client's session needs is on disk: it gets its CONNACK, and what waited for it.
     pub(super) fn open_session(&mut self, key: Key, opening: Opening) {
-        let Opening { accepted, session_present, connected } = opening;
+        let Opening { accepted, session_present, connected, took_over } = opening;
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.is_closing {
             return;
@@ -261,6 +268,7 @@ impl EventLoop {
             principal = who.other_principal(), peer = %who.peer, transport, keep_alive_s = accepted.keep_alive_s,
             session_expiry_s = accepted.session_expiry_s, session_present, "connected"
         );
+        self.observe_connected(&who, key, &accepted, session_present, took_over);
         self.send_connack(key, &accepted, session_present);
         self.publish_event(connected);
         self.go_online(key);
@@ -331,6 +339,9 @@ impl EventLoop {
                 peer = %who.peer, reason = reason.name(), detail = &**detail, "disconnected"
             );
         }
+        let will = connection.session.will().filter(|_| !connection.is_opening);
+        let kept_s = if connection.is_kept { connection.session.session_expiry_s() } else { 0 };
+        self.observe_disconnected(&who, *reason, detail, will, kept_s);
         // What its publish leaves behind has been promised to nobody, but its message was delivered.
         if let Some(stalled) = connection.stalled.take() {
             let (effects, name) = (stalled.effects, Arc::clone(&who.client_id));
@@ -374,6 +385,7 @@ impl EventLoop {
         let who = Arc::clone(&client.who);
         if let Err(denied) = client.may_publish_will(&self.shared.registry, &topic, will.retain, self.now_s) {
             self.me().counters.denied.increment();
+            self.observe_denied(&who, &denied);
             return denied.log(&who, 0);
         }
         let source = Source {

@@ -12,14 +12,18 @@
 //! - `pace`: who goes too fast, and waits.
 //! - `sessions`: what outlives a connection.
 //! - `lifecycle`: clients come and go; `control`: what the API asks about them.
+//! - `observe`, `explain` and `iot_log`: what is written down of it all, and told who asks.
 
 mod backlog;
 mod control;
 mod delivery;
 mod exactly_once;
+mod explain;
 mod frames;
 mod input;
+mod iot_log;
 mod lifecycle;
+mod observe;
 mod pace;
 mod publish;
 mod replay;
@@ -29,6 +33,7 @@ use crate::broker::WAKER;
 use crate::completion::Ticket;
 use crate::connection::Connection;
 use crate::control::Reply;
+use crate::history::{BOUNDS_LOOP, Record};
 use crate::lifecycle_events::Presences;
 use crate::mailbox::Mail;
 use crate::message::Message;
@@ -45,6 +50,7 @@ use delivery::Receiver;
 use frames::Frames;
 use lifecycle::Farewell;
 use mio::{Events, Poll};
+pub(crate) use observe::Tally;
 pub(crate) use pace::ConnectionPace;
 use pace::Pace;
 pub(crate) use replay::Replay;
@@ -72,6 +78,8 @@ pub(crate) struct EventLoop {
     connections: Slots<Connection>,
     clients: HashMap<Arc<str>, Key>,
     presences: Presences,
+    /// What happened to its clients lately.
+    history: Record,
     router: Router,
     timers: Timers,
     pace: Pace,
@@ -104,6 +112,8 @@ pub(crate) struct EventLoop {
     receivers: Vec<Receiver>,
     /// Counts messages, so that a client with overlapping subscriptions is found twice and served once.
     message_number: u64,
+    /// What becomes of the publish of the moment.
+    tally: Tally,
     draining: Option<(Instant, Ticket)>,
     /// The client whose bytes are being worked off.
     current: Option<Key>,
@@ -122,6 +132,7 @@ impl EventLoop {
             connections: Slots::new(),
             clients: HashMap::new(),
             presences: Presences::default(),
+            history: Record::new(BOUNDS_LOOP),
             router,
             timers: Timers::default(),
             pace: Pace::new(Instant::now()),
@@ -141,6 +152,7 @@ impl EventLoop {
             frames: Frames::default(),
             receivers: Vec::new(),
             message_number: 0,
+            tally: Tally::default(),
             draining: None,
             current: None,
             now: Instant::now(),
@@ -258,6 +270,10 @@ impl EventLoop {
                 drop(ticket);
             }
             Mail::Ask { client_id, question } => self.answer(&client_id, question),
+            Mail::Survey { survey, ticket } => {
+                self.take_part(&survey);
+                drop(ticket);
+            }
             Mail::Drain { deadline, ticket } => self.draining = Some((deadline, ticket)),
         }
         self.close_marked();
@@ -326,6 +342,7 @@ impl EventLoop {
         self.keep_settled();
         self.me().counters.sessions_absent.set(self.away.len());
         self.me().counters.connections.set(self.connections.len());
+        self.me().counters.sent_bytes.set(self.pool.sent_bytes);
         self.me().counters.subscriptions.set(self.router.subscriptions());
     }
 

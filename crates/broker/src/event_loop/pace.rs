@@ -9,6 +9,7 @@ use super::lifecycle::Farewell;
 use crate::connection::Connection;
 use crate::denials::Denials;
 use crate::slots::Key;
+use crate::tallies::PublishOutcome;
 use mqtt_session::rate::{Lease, TokenBucket};
 use mqtt_session::{Quota, Rate, Throttled};
 use mqtt_wire::{PacketId, ProtocolVersion, QoS, ReasonCode, TopicFilter};
@@ -71,6 +72,8 @@ pub(crate) struct ConnectionPace {
     writes_at: Option<Instant>,
     resumes_at: Option<Instant>,
     told: Denials,
+    /// How often each quota has held it up, for `eyot explain`; made when the first does.
+    observed: Option<Box<[Denials; Quota::ALL.len()]>>,
 }
 
 impl ConnectionPace {
@@ -82,7 +85,13 @@ impl ConnectionPace {
             writes_at: None,
             resumes_at: None,
             told: Denials::default(),
+            observed: None,
         }
+    }
+
+    /// Once a second for each quota: how often it has held up the client since.
+    fn observe(&mut self, quota: Quota, now: Instant) -> Option<u64> {
+        Some(1 + self.observed.get_or_insert_default()[quota.index()].add(now)?)
     }
 
     /// Whether the client has to wait before more is read.
@@ -148,6 +157,7 @@ impl EventLoop {
         packet_id: Option<PacketId>,
         qos: QoS,
     ) {
+        self.count_publish_in(key, qos, PublishOutcome::Throttled);
         self.tell_throttled(key, throttled);
         let Some(connection) = self.connections.get_mut(key) else { return };
         if let Some(packet_id) = packet_id
@@ -244,11 +254,16 @@ impl EventLoop {
     pub(super) fn tell_throttled(&mut self, key: Key, throttled: Throttled) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let Some(untold) = connection.pace.told.add(now) else { return };
+        let (observed, told) = (connection.pace.observe(throttled.quota, now), connection.pace.told.add(now));
+        if let Some(count) = observed {
+            self.observe_throttled(key, throttled, count);
+        }
+        let Some(untold) = told else { return };
         if self.pace.lines.take(1, LINES_PER_S, now).is_err() {
             self.pace.untold += 1;
             return;
         }
+        let Some(connection) = self.connections.get(key) else { return };
         let who = &connection.client.who;
         let (client_id, certificate_id, limit) = (&*who.client_id, &*who.principal, throttled.quota.name());
         let (reason, untold) = (throttled.to_string(), (untold > 0).then_some(untold));

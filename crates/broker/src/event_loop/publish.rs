@@ -5,9 +5,11 @@ use super::frames::View;
 use super::lifecycle::Farewell;
 use crate::authorize::Denied;
 use crate::connection::Reply;
+use crate::history::What;
 use crate::publication::{self, Effects, Incoming, Kept, Source};
 use crate::sessions::{self, Offer};
 use crate::slots::Key;
+use crate::tallies::PublishOutcome;
 use crate::topics::{self, Topic};
 use mqtt_session::{Attached, Owed};
 use mqtt_wire::{Ack, Packet, ProtocolVersion, Publish, QoS, ReasonCode, TopicName};
@@ -15,16 +17,20 @@ use rules::Consequences;
 use std::sync::Arc;
 use store::{AppendError, Position};
 
+/// The log says which limit it is.
+const NOT_RETAINED: &str = "a limit of retained messages is reached; the message was delivered, and a later subscriber does not get it";
+
 impl EventLoop {
     pub(super) fn receive_publish(&mut self, key: Key, topic: TopicName<'_>, publish: &Publish<'_>) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        self.shared.peers[self.index].counters.publishes_in.increment();
         if let Topic::Reserved(reason) = topics::of_publish(&topic) {
+            self.count_publish_in(key, publish.qos, PublishOutcome::Reserved);
             let detail = format!("PUBLISH to `{topic}`: {reason}");
             return self.end(key, Farewell::forbidden(detail, ReasonCode::TopicNameInvalid));
         }
         let permit = connection.client.may_publish(&self.shared.registry, &topic, publish.retain, self.now_s);
         if let Err(denied) = permit {
+            self.count_publish_in(key, publish.qos, PublishOutcome::Denied);
             return self.deny_publish(key, denied, publish);
         }
         let who = Arc::clone(&connection.client.who);
@@ -33,6 +39,8 @@ impl EventLoop {
             return self.discard_publish(key, throttled, publish.packet_id, publish.qos);
         }
         let attached = Attached::of(&publish.properties, &self.shared.limits);
+        let trace_id = self.shared.iot_log.trace_id();
+        self.log_publish_in(&who, &topic, trace_id.as_deref());
         let incoming = Incoming {
             topic,
             payload: publish.payload,
@@ -43,13 +51,16 @@ impl EventLoop {
                 client_id: Some(&who.client_id),
                 principal: Some(&who.principal),
                 source_ip: Some(who.peer.ip()),
-                trace_id: None,
+                trace_id: trace_id.as_deref(),
             },
             depth: 0,
         };
+        self.count_publish_in(key, publish.qos, PublishOutcome::Accepted);
+        self.begin_tally();
         let mut effects = publication::ripple(&incoming, |incoming, consequences, offers| {
             self.route(incoming, Some(key), consequences, offers);
         });
+        self.end_tally(key);
         let Some(packet_id) = publish.packet_id else { return self.keep(key, effects, Reply::Nothing) };
         if publish.qos == QoS::ExactlyOnce
             && let Some(connection) = self.connections.get(key)
@@ -76,6 +87,7 @@ impl EventLoop {
         let rules = self.find_receivers(&incoming.topic, from.filter(|_| incoming.depth == 0));
         self.count_rules(rules.len());
         incoming.run_rules(&rules, consequences);
+        self.tally_routed(incoming.depth, rules.len(), consequences);
         self.deliver_to_receivers(incoming);
         self.forward(incoming);
         let message = || View::of_incoming(incoming, self.now).to_message();
@@ -100,6 +112,9 @@ impl EventLoop {
             Ok(kept) => kept,
             Err(error) => return self.end(key, Farewell::server_error(&error)),
         };
+        if is_refused {
+            self.remember_at(key, What::NotRetained { reason: NOT_RETAINED.into() });
+        }
         let Some(connection) = self.connections.get_mut(key) else { return };
         match reply {
             Reply::Nothing => return,
@@ -179,8 +194,10 @@ impl EventLoop {
     pub(super) fn tell_denied(&mut self, key: Key, denied: &Denied) {
         self.me().counters.denied.increment();
         let Some(connection) = self.connections.get_mut(key) else { return };
+        let who = Arc::clone(&connection.client.who);
         if let Some(untold) = connection.denials.add(self.now) {
-            denied.log(&connection.client.who, untold);
+            denied.log(&who, untold);
         }
+        self.observe_denied(&who, denied);
     }
 }

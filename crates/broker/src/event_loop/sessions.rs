@@ -6,7 +6,7 @@ use crate::authorize::Client;
 use crate::connection::{Connection, Reply};
 use crate::message::{Due, Message};
 use crate::publication::{Effects, now_ms};
-use crate::sessions::{self, Absent, HandedOut, Inbox, Offer, SETTLED_BYTES_MAX};
+use crate::sessions::{self, Absent, Inbox, Offer, SETTLED_BYTES_MAX};
 use crate::slots::Key;
 use mqtt_session::{Accepted, Ended, Exchanges, Undelivered, Will};
 use mqtt_wire::{SubscriptionOptions, TopicFilter};
@@ -76,6 +76,16 @@ impl Away {
     ) -> Option<impl Iterator<Item = (&str, SubscriptionOptions)>> {
         let session = self.sessions.get(client_id)?;
         Some(session.absent.subscriptions.iter().map(|(filter, options)| (&**filter, *options)))
+    }
+
+    /// A session, and its will that waits.
+    pub(super) fn find(&self, client_id: &str) -> Option<(&Absent, Option<(&Will, Instant)>)> {
+        let Session { absent, will } = self.sessions.get(client_id)?;
+        Some((absent, will.as_ref().map(|delayed| (&*delayed.will, delayed.at))))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Absent> {
+        self.sessions.values().map(|session| &session.absent)
     }
 
     fn insert(&mut self, session: Session) {
@@ -148,7 +158,12 @@ impl EventLoop {
         let is_present = match earlier {
             // [AWS mqtt-persistent-sessions] A session of MQTT 3.1.1 is not resumed with MQTT 5, nor the other way.
             Some(Session { absent, will }) if accepted.clean_start || absent.version != version => {
-                self.forget(absent, &mut effects.transaction);
+                let why = if accepted.clean_start {
+                    "its client began a new one"
+                } else {
+                    "its client came back with the other version of MQTT"
+                };
+                self.forget(absent, why, &mut effects.transaction);
                 // [MQTT5 3.1.2-8] Its session has ended.
                 self.publish_delayed(will);
                 false
@@ -227,6 +242,7 @@ impl EventLoop {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let Some(inbox) = connection.inbox.clone() else { return };
         inbox.set_online(true);
+        self.observe_dropped(&inbox);
         self.release_again(key);
         let Some(connection) = self.connections.get(key) else { return };
         let shared: Vec<_> = connection.session.subscriptions().map(|(filter, _)| filter).collect();
@@ -338,7 +354,7 @@ impl EventLoop {
         } else {
             let mut transaction = Transaction::new();
             if is_kept {
-                self.forget(absent, &mut transaction);
+                self.forget(absent, "it was to end with its connection", &mut transaction);
             } else {
                 self.forget_parts(&absent, false);
             }
@@ -347,7 +363,7 @@ impl EventLoop {
                 self.publish_will(&mut client, &will);
             }
         }
-        let mut handed_out = HandedOut::default();
+        let mut handed_out = self.shared.handed_out();
         for due in of_groups {
             self.shared.sessions.give_back(due, self.now, &mut handed_out);
         }
@@ -401,7 +417,8 @@ impl EventLoop {
                 target: "eyot::connection", client_id = &*client_id, messages = absent.inbox.len(),
                 expiry_s = absent.expiry_s, "session ended: its client did not come back in time"
             );
-            self.forget(absent, &mut transaction);
+            let why = format!("its client did not come back in {} s", absent.expiry_s);
+            self.forget(absent, &why, &mut transaction);
             self.keep_quietly(transaction, "the end of a session", &client_id);
         }
     }
@@ -410,7 +427,7 @@ impl EventLoop {
     pub(super) fn discard_absent(&mut self, client_id: &str, prevent_will: bool) -> bool {
         let Some(Session { absent, will }) = self.away.remove(client_id) else { return false };
         let mut transaction = Transaction::new();
-        self.forget(absent, &mut transaction);
+        self.forget(absent, "DeleteConnection was called", &mut transaction);
         self.keep_quietly(transaction, "the end of a session", client_id);
         self.publish_delayed(will.filter(|_| !prevent_will));
         true
@@ -425,13 +442,15 @@ impl EventLoop {
 
     fn publish_delayed(&mut self, will: Option<DelayedWill>) {
         if let Some(DelayedWill { will, mut client, .. }) = will {
+            self.observe_delayed_will(&client.who, &will);
             self.publish_will(&mut client, &will);
         }
     }
 
     /// Has the store forget a session in this transaction, and by and by everything of it: what belongs to no session is
     /// found and removed at a start.
-    fn forget(&mut self, absent: Absent, transaction: &mut Transaction) {
+    fn forget(&mut self, absent: Absent, why: &str, transaction: &mut Transaction) {
+        self.observe_session_ended(&absent.inbox, why);
         sessions::forget_session(transaction, &absent.inbox.client_id);
         self.shared.sessions.ended();
         self.forget_parts(&absent, true);

@@ -4,6 +4,7 @@ use super::Sessions;
 use super::inbox::{Inbox, Put};
 use super::offer::HandedOut;
 use super::queue::Queue;
+use crate::history::SharedGroup;
 use crate::message::Due;
 use mqtt_wire::{QoS, SubscriptionOptions};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,8 @@ struct State {
     queue: Option<u64>,
     /// For when a member has room.
     waiting: Queue,
+    /// Messages that found no room.
+    dropped: u64,
 }
 
 #[derive(Debug)]
@@ -144,7 +147,7 @@ impl Group {
             due.qos = published.min(options.qos);
             match inbox.put(due, sessions) {
                 Ok(Put::Wake) => return handed_out.woken.push(Arc::clone(inbox)),
-                Ok(Put::Silent) => return,
+                Ok(Put::Silent | Put::Away) => return,
                 Err(refused) => due = refused,
             }
         }
@@ -155,8 +158,12 @@ impl Group {
         if !state.waiting.takes(&due, sessions) {
             handed_out.unwanted.extend(state.waiting.take_expired(now, sessions));
             if !state.waiting.takes(&due, sessions) {
+                state.dropped += 1;
                 return handed_out.refused.push(due);
             }
+        }
+        if awake.is_none() {
+            handed_out.waits_for_group(&due);
         }
         state.waiting.push(due, sessions);
         if let Some(inbox) = awake.filter(|inbox| inbox.wake() == Put::Wake) {
@@ -167,6 +174,25 @@ impl Group {
     /// Puts in what the store has, whatever the limits are now.
     pub(super) fn restore(&self, due: Due, sessions: &Sessions) {
         self.lock().waiting.push(due, sessions);
+    }
+
+    /// How it stands.
+    pub(crate) fn report(&self) -> SharedGroup {
+        let state = self.lock();
+        SharedGroup {
+            filter: self.filter.to_string(),
+            members: state.members.len(),
+            online: state.members.iter().filter(|member| member.is_online).count(),
+            queued: state.waiting.len(),
+            dropped: state.dropped,
+        }
+    }
+
+    /// Those members that belong to a loop, with the QoS of their subscriptions.
+    pub(crate) fn members_of(&self, place: usize) -> Vec<(Arc<str>, QoS)> {
+        let state = self.lock();
+        let own = state.members.iter().filter(|member| member.inbox.place == place);
+        own.map(|member| (Arc::clone(&member.inbox.client_id), member.options.qos)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -23,6 +23,8 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     queue: Queue,
+    /// What found no room lately.
+    dropped: Option<Dropped>,
     /// Its session has ended: nobody takes anything out any more.
     is_closed: bool,
     /// The client is connected: its loop is told of what comes.
@@ -36,6 +38,16 @@ struct State {
 pub(crate) enum Put {
     Wake,
     Silent,
+    /// The client is not connected: it waits.
+    Away,
+}
+
+/// Messages that found no room, until the client's loop asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dropped {
+    pub(crate) count: u64,
+    pub(crate) first: Instant,
+    pub(crate) last: Instant,
 }
 
 impl Inbox {
@@ -90,6 +102,18 @@ impl Inbox {
         self.lock().queue.take_expired(now, sessions)
     }
 
+    /// A message found no room.
+    pub(super) fn note_dropped(&self, now: Instant) {
+        let mut state = self.lock();
+        let dropped = state.dropped.get_or_insert(Dropped { count: 0, first: now, last: now });
+        (dropped.count, dropped.last) = (dropped.count + 1, now);
+    }
+
+    /// What found no room since this was asked last.
+    pub(crate) fn take_dropped(&self) -> Option<Dropped> {
+        self.lock().dropped.take()
+    }
+
     /// There is something for the client elsewhere.
     pub(super) fn wake(&self) -> Put {
         self.lock().wake()
@@ -118,6 +142,10 @@ impl Inbox {
 
 impl State {
     fn wake(&mut self) -> Put {
-        if self.is_online && !std::mem::replace(&mut self.is_woken, true) { Put::Wake } else { Put::Silent }
+        match self.is_online {
+            false => Put::Away,
+            true if std::mem::replace(&mut self.is_woken, true) => Put::Silent,
+            true => Put::Wake,
+        }
     }
 }

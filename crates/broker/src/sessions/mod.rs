@@ -21,11 +21,11 @@ mod record;
 use crate::message::Due;
 use directory::Directory;
 pub(crate) use group::Group;
-pub(crate) use inbox::Inbox;
+pub(crate) use inbox::{Dropped, Inbox};
 pub(crate) use load::{Absent, Loaded};
 use mqtt_session::Limits;
 use mqtt_wire::{PacketId, ProtocolVersion, QoS, SubscriptionOptions, TopicFilter};
-pub(crate) use offer::{Concerned, Entry, HandedOut, Offer};
+pub(crate) use offer::{Concerned, Entry, HandedOut, Offer, Waiting, Whom};
 use record::{
     EXCHANGES, FILTERS, GROUPS, SESSIONS, SessionRecord, Step, exchange_key, key_under, write_exchange,
     write_group, write_options,
@@ -202,6 +202,12 @@ impl Sessions {
             transaction.delete(GROUPS, queue.to_be_bytes());
         }
         left.dropped
+    }
+
+    /// Who gets messages of a topic with QoS 1 or 2, and the groups that share it: for whoever asks.
+    pub(crate) fn audience(&self, topic: &str) -> (Vec<(Arc<Inbox>, QoS)>, Vec<Arc<Group>>) {
+        let (recipients, groups) = self.read().find(topic, None);
+        (recipients.into_iter().map(|recipient| (recipient.inbox, recipient.qos)).collect(), groups)
     }
 
     /// The group of a shared filter.

@@ -108,6 +108,35 @@ pub(crate) struct HandedOut {
     pub(crate) refused: Vec<Due>,
     /// Messages that have expired, or for which there is nobody.
     pub(crate) unwanted: Vec<Due>,
+    /// Messages that wait for somebody who is away; `None`: nobody wants to know.
+    pub(crate) waiting: Option<Vec<Waiting>>,
+}
+
+/// A message that waits for somebody who is away.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) message: Arc<Message>,
+    pub(crate) whom: Whom,
+}
+
+/// For whom a message waits.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    /// A client, by its id.
+    Client(Arc<str>),
+    /// Any member of a group, by its filter.
+    Group(Arc<str>),
+}
+
+impl HandedOut {
+    pub(super) fn waits_for_group(&mut self, due: &Due) {
+        if let Some(waiting) = &mut self.waiting
+            && let Some(group) = &due.group
+        {
+            let whom = Whom::Group(Arc::clone(&group.filter));
+            waiting.push(Waiting { message: Arc::clone(&due.message), whom });
+        }
+    }
 }
 
 impl Offer {
@@ -219,8 +248,11 @@ impl Sessions {
                 Target::Group(group) => group.give(due, None, self, now, handed_out),
                 Target::Session(inbox) => match self.put(&inbox, due, now, handed_out) {
                     Ok(Put::Wake) => handed_out.woken.push(inbox),
-                    Ok(Put::Silent) => {}
-                    Err(refused) => handed_out.refused.push(refused),
+                    Ok(Put::Silent | Put::Away) => {}
+                    Err(refused) => {
+                        inbox.note_dropped(now);
+                        handed_out.refused.push(refused);
+                    }
                 },
             }
         }
@@ -239,11 +271,22 @@ impl Sessions {
     }
 
     /// Puts a message into an inbox, for which others may have to go that are of no use any more.
-    fn put(&self, inbox: &Inbox, due: Due, now: Instant, handed_out: &mut HandedOut) -> Result<Put, Due> {
-        inbox.put(due, self).or_else(|due| {
+    fn put(
+        &self,
+        inbox: &Arc<Inbox>,
+        due: Due,
+        now: Instant,
+        handed_out: &mut HandedOut,
+    ) -> Result<Put, Due> {
+        let message = handed_out.waiting.is_some().then(|| Arc::clone(&due.message));
+        let put = inbox.put(due, self).or_else(|due| {
             handed_out.unwanted.extend(inbox.take_expired(now, self));
             inbox.put(due, self)
-        })
+        });
+        if let (Ok(Put::Away), Some(message), Some(waiting)) = (&put, message, &mut handed_out.waiting) {
+            waiting.push(Waiting { message, whom: Whom::Client(Arc::clone(&inbox.client_id)) });
+        }
+        put
     }
 
     /// What a member of a group has not acknowledged goes to the others.

@@ -16,7 +16,7 @@ use pki::{Authority, CertificateId, ServerNames};
 use registry::{CertificateStatus, Change, Done, Identity, Registry, ThingConfig};
 use rules::{RuleDefinition, Rules};
 use serde_json::{Value, json};
-use services::{Retained, RetainedLimits};
+use services::{IotLog, Retained, RetainedLimits};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -123,11 +123,14 @@ impl Cloud {
             ..BrokerConfig::new(([127, 0, 0, 1], 0).into())
         };
         let retained = Arc::new(Retained::load(&store, setup.retained_limits).expect("retained messages"));
+        let iot_log = Arc::new(IotLog::start(&store, Arc::clone(&logs), ACCOUNT).expect("a log of events"));
+        rules.use_iot_log(Arc::clone(&iot_log));
         let parts = Parts {
             registry: Arc::clone(&registry),
             rules: Arc::clone(&rules),
             retained: Arc::clone(&retained),
             store: store.clone(),
+            iot_log,
             identities: AUTHORITY.server_identities(),
         };
         let broker = Broker::start(config, parts).expect("a broker");

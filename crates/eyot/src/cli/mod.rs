@@ -3,6 +3,7 @@
 mod demo;
 mod device;
 mod doctor;
+mod explain;
 mod keys;
 mod limits;
 mod logs;
@@ -36,6 +37,7 @@ Examples:
   eyot provision pico_w_simple          thing, keys, certificate, policy for a device
   eyot pico image --help                one file for a Pico W: firmware and its configuration
   eyot logs tail iot-core-telemetry --follow
+  eyot explain pico_w_simple            why a device does not get in, or nobody gets its messages
 
 `eyot COMMAND --help` says more, with examples."
 )]
@@ -74,9 +76,7 @@ enum Command {
     Keys(keys::Keys),
     Limits(limits::LimitsTable),
     Doctor(doctor::Doctor),
-    /// Why a client was refused: to come
-    #[command(hide = true)]
-    Explain(not_yet::LaterCommand),
+    Explain(explain::Explain),
     /// Keys for an API on the network: to come
     #[command(hide = true)]
     AccessKey(not_yet::LaterCommand),
@@ -116,7 +116,7 @@ impl Command {
             Self::Keys(keys) => keys.run(),
             Self::Limits(limits) => limits.run(),
             Self::Doctor(doctor) => doctor.run(),
-            Self::Explain(later) => later.run("explain"),
+            Self::Explain(explain) => explain.run(),
             Self::AccessKey(later) => later.run("access-key"),
         }
     }
@@ -161,6 +161,8 @@ mod tests {
             &["eyot", "provision"],
             &["eyot", "pico", "image", "--thing", "t", "--wifi-ssid", "s"],
             &["eyot", "pico", "image", "--thing", "t", "--wifi-ssid", "s", "--wifi-open", "--board", "pico"],
+            &["eyot", "explain"],
+            &["eyot", "explain", "c", "--thing", "t"],
             &["eyot", "serve", "--limit", "publishes_per_s=1"],
             &["eyot", "limits", "--json", "--markdown"],
             &["eyot", "fly"],
@@ -190,6 +192,11 @@ mod tests {
             "eyot sql eval --batch",
             "eyot sql check --sql S",
             "eyot policy eval --batch",
+            "eyot explain c --json",
+            "eyot explain --thing t --topic a/b --endpoint-url http://127.0.0.1:1",
+            "eyot explain --certificate c",
+            "eyot explain --address 192.0.2.1",
+            "eyot explain --topic a/b",
             "eyot limits --limits relaxed --limit payload_bytes_max=16MiB --json",
             "eyot limits --markdown",
             "eyot doctor --json",

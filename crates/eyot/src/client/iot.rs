@@ -234,6 +234,11 @@ impl Api {
         typed(self.json(&own("/_eyot/ready"))?, "/_eyot/ready")
     }
 
+    /// What an eyot knows about a client, certificate, address or topic.
+    pub(crate) fn explain(&self, about: Vec<(&str, &str)>) -> Result<Value, CallError> {
+        self.json(&Call { query: about, operation: "explain", ..own("/_eyot/explain") })
+    }
+
     /// The CA certificate of an eyot, PEM.
     pub(crate) fn ca_pem(&self) -> Result<String, CallError> {
         const PATH: &str = "/_eyot/ca.pem";

@@ -11,14 +11,15 @@ use mqtt_session::Limits;
 use pki::{Authority, ServerNames};
 use registry::{Identity, Registry};
 use rules::Rules;
-use services::{Retained, RetainedLimits, Shadows};
+use services::{IotLog, Retained, RetainedLimits, Shadows};
 use store::{OpenError, Store, StoreOptions};
 
 use crate::config::Settings;
 use crate::failure::{Context as _, Failure, Outcome};
 
+use super::Names;
 use super::home::Home;
-use super::{Names, metrics};
+use super::metrics::Measured;
 
 /// Handles to everything that keeps state.
 pub(super) struct Parts {
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub(super) rules: Arc<Rules>,
     pub(super) shadows: Arc<Shadows>,
     pub(super) retained: Arc<Retained>,
+    pub(super) iot_log: Arc<IotLog>,
     pub(super) authority: Arc<Authority>,
 }
 
@@ -63,6 +65,10 @@ impl Parts {
         };
         let retained = Retained::load(&store, retained_limits)
             .context(|| "the retained messages cannot be loaded".to_owned())?;
+        let iot_log = IotLog::start(&store, Arc::clone(&logs), &settings.account_id.0)
+            .context(|| "the logging options cannot be loaded".to_owned())?;
+        let iot_log = Arc::new(iot_log);
+        rules.use_iot_log(Arc::clone(&iot_log));
         Ok(Self {
             store,
             logs,
@@ -70,6 +76,7 @@ impl Parts {
             rules: Arc::new(rules),
             shadows: Arc::new(shadows),
             retained: Arc::new(retained),
+            iot_log,
             authority: Arc::new(authority),
         })
     }
@@ -81,6 +88,7 @@ impl Parts {
             rules: Arc::clone(&self.rules),
             retained: Arc::clone(&self.retained),
             store: self.store.clone(),
+            iot_log: Arc::clone(&self.iot_log),
             identities: self.authority.server_identities(),
         }
     }
@@ -100,6 +108,7 @@ impl Parts {
             logs: Arc::clone(&self.logs),
             shadows: Arc::clone(&self.shadows),
             retained: Arc::clone(&self.retained),
+            iot_log: Arc::clone(&self.iot_log),
             broker: Arc::clone(broker),
             authority: Arc::clone(&self.authority),
             store: self.store.clone(),
@@ -108,12 +117,24 @@ impl Parts {
             hosts: Hosts::new(bound, advertised),
             // Devices know us by every name that is in the certificate; a page would have to get past that, too.
             device_hosts: Hosts::new(bound, names.certificate()),
-            metrics: metrics::of(Arc::clone(broker)),
+            metrics: self.measured(broker).writer(),
+        }
+    }
+
+    fn measured(&self, broker: &Arc<Broker>) -> Measured {
+        Measured {
+            broker: Arc::clone(broker),
+            rules: Arc::clone(&self.rules),
+            retained: Arc::clone(&self.retained),
+            iot_log: Arc::clone(&self.iot_log),
+            store: self.store.clone(),
         }
     }
 
     /// Writes what waits. The store first: it may still bring events to the logs.
     pub(super) fn close(&self) {
+        // It writes to the logs, which the store goes on bringing events to.
+        self.iot_log.close();
         if let Err(error) = self.store.close() {
             tracing::error!(target: "eyot", %error, "the journal did not close in order; the next start replays it");
         }

@@ -274,6 +274,14 @@ pub struct DeleteTopicRuleRequest {
     pub rule_name: String,
 }
 
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct DeleteV2LoggingLevelRequest {
+    #[serde(rename = "targetName")]
+    pub target_name: String,
+    #[serde(rename = "targetType")]
+    pub target_type: String,
+}
+
 #[derive(Clone, Default, Serialize)]
 pub struct Denied {
     #[serde(rename = "explicitDeny", skip_serializing_if = "Option::is_none")]
@@ -399,6 +407,17 @@ pub struct GetEffectivePoliciesResponse {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+pub struct GetLoggingOptionsRequest {}
+
+#[derive(Clone, Default, Serialize)]
+pub struct GetLoggingOptionsResponse {
+    #[serde(rename = "logLevel", skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<String>,
+    #[serde(rename = "roleArn", skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct GetPolicyRequest {
     #[serde(rename = "policyName")]
     pub policy_name: String,
@@ -462,6 +481,24 @@ pub struct GetTopicRuleResponse {
     pub rule: Option<TopicRule>,
     #[serde(rename = "ruleArn", skip_serializing_if = "Option::is_none")]
     pub rule_arn: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct GetV2LoggingOptionsRequest {
+    #[serde(default)]
+    pub verbose: Option<bool>,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct GetV2LoggingOptionsResponse {
+    #[serde(rename = "defaultLogLevel", skip_serializing_if = "Option::is_none")]
+    pub default_log_level: Option<String>,
+    #[serde(rename = "disableAllLogs", skip_serializing_if = "Option::is_none")]
+    pub disable_all_logs: Option<bool>,
+    #[serde(rename = "eventConfigurations")]
+    pub event_configurations: Vec<LogEventConfiguration>,
+    #[serde(rename = "roleArn", skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
 }
 
 #[derive(Clone, Default, Serialize)]
@@ -724,6 +761,58 @@ pub struct ListTopicRulesResponse {
     pub rules: Vec<TopicRuleListItem>,
 }
 
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ListV2LoggingLevelsRequest {
+    #[serde(rename = "maxResults", default)]
+    pub max_results: Option<i64>,
+    #[serde(rename = "nextToken", default)]
+    pub next_token: Option<String>,
+    #[serde(rename = "targetType", default)]
+    pub target_type: Option<String>,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct ListV2LoggingLevelsResponse {
+    #[serde(rename = "logTargetConfigurations")]
+    pub log_target_configurations: Vec<LogTargetConfiguration>,
+    #[serde(rename = "nextToken", skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+pub struct LogEventConfiguration {
+    #[serde(rename = "eventType")]
+    pub event_type: String,
+    #[serde(rename = "logDestination", skip_serializing_if = "Option::is_none", default)]
+    pub log_destination: Option<String>,
+    #[serde(rename = "logLevel", skip_serializing_if = "Option::is_none", default)]
+    pub log_level: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+pub struct LogTarget {
+    #[serde(rename = "targetName", skip_serializing_if = "Option::is_none", default)]
+    pub target_name: Option<String>,
+    #[serde(rename = "targetType")]
+    pub target_type: String,
+}
+
+#[derive(Clone, Default, Serialize)]
+pub struct LogTargetConfiguration {
+    #[serde(rename = "logLevel", skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<String>,
+    #[serde(rename = "logTarget", skip_serializing_if = "Option::is_none")]
+    pub log_target: Option<LogTarget>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct LoggingOptionsPayload {
+    #[serde(rename = "logLevel", default)]
+    pub log_level: Option<String>,
+    #[serde(rename = "roleArn")]
+    pub role_arn: String,
+}
+
 #[derive(Clone, Default, Serialize)]
 pub struct Policy {
     #[serde(rename = "policyArn", skip_serializing_if = "Option::is_none")]
@@ -800,6 +889,32 @@ pub struct SetDefaultPolicyVersionRequest {
     pub policy_name: String,
     #[serde(rename = "policyVersionId")]
     pub policy_version_id: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct SetLoggingOptionsRequest {
+    #[serde(rename = "loggingOptionsPayload")]
+    pub logging_options_payload: LoggingOptionsPayload,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct SetV2LoggingLevelRequest {
+    #[serde(rename = "logLevel")]
+    pub log_level: String,
+    #[serde(rename = "logTarget")]
+    pub log_target: LogTarget,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct SetV2LoggingOptionsRequest {
+    #[serde(rename = "defaultLogLevel", default)]
+    pub default_log_level: Option<String>,
+    #[serde(rename = "disableAllLogs", default)]
+    pub disable_all_logs: Option<bool>,
+    #[serde(rename = "eventConfigurations", default)]
+    pub event_configurations: Vec<LogEventConfiguration>,
+    #[serde(rename = "roleArn", default)]
+    pub role_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
