@@ -351,8 +351,8 @@ impl Acceptor {
             let client_id = Some(arrival.client.who.client_id.to_string());
             let certificate_id = arrival.client.certificate_id;
             let (at, cause) = (Stage::Connect, Cause::Overloaded);
-            let (unauthorized, throttled) = (None, None);
-            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
+            let unauthorized = None;
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized };
             self.refuse(peer, &refusal);
         }
     }
@@ -376,7 +376,6 @@ impl Acceptor {
                         at,
                         cause,
                         unauthorized: None,
-                        throttled: None,
                     };
                     self.tell(peer, &refusal, now);
                 }

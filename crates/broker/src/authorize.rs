@@ -150,14 +150,12 @@ pub(crate) struct ConnectDenied {
     pub(crate) cause: Cause,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
-    /// It may come in, and there are too many, or they come too fast.
-    pub(crate) throttled: Option<Throttled>,
 }
 
 impl From<NotPermitted> for ConnectDenied {
     fn from(NotPermitted { reason, cause }: NotPermitted) -> Self {
         let answer = Some(ReasonCode::NotAuthorized);
-        Self { reason, answer, cause, unauthorized: None, throttled: None }
+        Self { reason, answer, cause, unauthorized: None }
     }
 }
 
@@ -166,7 +164,7 @@ impl From<Throttled> for ConnectDenied {
     fn from(throttled: Throttled) -> Self {
         let (reason, answer) = (throttled.to_string(), Some(ReasonCode::QuotaExceeded));
         let cause = Cause::Throttled(throttled.quota);
-        Self { reason, answer, cause, unauthorized: None, throttled: Some(throttled) }
+        Self { reason, answer, cause, unauthorized: None }
     }
 }
 
@@ -206,7 +204,7 @@ pub(crate) fn connect(
     let (session, accepted) = Session::accept(connect, &shared.limits, now).map_err(|refusal| {
         let answer = refusal.answer(connect.version);
         let (reason, cause) = (refusal.to_string(), Cause::Protocol);
-        ConnectDenied { reason, answer, cause, unauthorized: None, throttled: None }
+        ConnectDenied { reason, answer, cause, unauthorized: None }
     })?;
     let client_id = match accepted.client_id {
         ClientId::Given => connect.client_id.into(),

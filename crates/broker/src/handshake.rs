@@ -10,7 +10,7 @@ use crate::shared::Shared;
 use crate::transport::{Pipe, Read, Transport};
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
-use mqtt_session::{Accepted, Peer, Session, Throttled};
+use mqtt_session::{Accepted, Peer, Session};
 use mqtt_wire::ProtocolVersion::{self, V5, V311};
 use mqtt_wire::{ConnAck, DecodeError, Packet, PacketKind, PropertiesWriter, Property, ReasonCode};
 use pki::CertificateId;
@@ -77,8 +77,6 @@ pub(crate) struct Refusal {
     pub(crate) cause: Cause,
     /// Who it is, when its certificate is good and no policy lets it in.
     pub(crate) unauthorized: Option<Arc<Who>>,
-    /// It may come in, and there are too many, or they come too fast.
-    pub(crate) throttled: Option<Throttled>,
 }
 
 /// How far a refused connection came.
@@ -327,9 +325,9 @@ impl Unfinished {
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
                 let refusal = self.refusal(Stage::Connect, denied.reason);
-                let (unauthorized, throttled) = (denied.unauthorized, denied.throttled);
+                let unauthorized = denied.unauthorized;
                 let cause = denied.cause;
-                (Refusal { client_id, unauthorized, throttled, cause, ..refusal }, denied.answer)
+                (Refusal { client_id, unauthorized, cause, ..refusal }, denied.answer)
             })
     }
 
@@ -402,8 +400,8 @@ impl Unfinished {
             Some(Identity::Certificate(id)) => Some(*id),
             Some(Identity::AccessKey(_) | Identity::Insecure) | None => None,
         };
-        let (unauthorized, throttled) = (None, None);
-        Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized, throttled }
+        let unauthorized = None;
+        Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized }
     }
 }
 

@@ -4,6 +4,7 @@
 //! anybody can connect and send rubbish, and a log that grows by megabytes a second is an attack too.
 
 use crate::handshake::{Refusal, Stage};
+use crate::history::Cause;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,7 @@ impl RefusalLog {
     /// A connection was refused for this reason. `is_known`: its certificate is registered; anybody can make another.
     pub(crate) fn refused(&mut self, peer: SocketAddr, refusal: &Refusal, is_known: bool, now: Instant) {
         // Who is throttled may come again as fast as it can.
-        let is_rare = is_known && refusal.throttled.is_none();
+        let is_rare = is_known && !matches!(refusal.cause, Cause::Throttled(_));
         if is_rare || refusal.at == Stage::Tcp || self.may_tell_of_stranger(now) {
             log_refusal(peer, refusal);
         } else {
@@ -150,7 +151,7 @@ pub(crate) fn log_refusal(peer: SocketAddr, refusal: &Refusal) {
 mod tests {
     use super::*;
 
-    use mqtt_session::{Limits, Quota};
+    use mqtt_session::Quota;
 
     const PEER: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 4_000);
@@ -161,9 +162,8 @@ mod tests {
             certificate_id: None,
             reason: "rubbish".to_owned(),
             at: Stage::Tls,
-            cause: crate::history::Cause::Tls { alert: None },
+            cause: Cause::Tls { alert: None },
             unauthorized: None,
-            throttled: None,
         }
     }
 
@@ -179,8 +179,8 @@ mod tests {
         assert_eq!(log.untold.count, 5, "there was time for one");
         log.refused(PEER, &stranger(), true, start + STRANGER_EVERY);
         assert_eq!(log.untold.count, 5, "a device that we know is always told");
-        let throttled = Some(Quota::ClientConnects.exceeded(&Limits::aws()));
-        log.refused(PEER, &Refusal { throttled, ..stranger() }, true, start + STRANGER_EVERY);
+        let cause = Cause::Throttled(Quota::ClientConnects);
+        log.refused(PEER, &Refusal { cause, ..stranger() }, true, start + STRANGER_EVERY);
         assert_eq!(log.untold.count, 6, "but not one that comes too often");
     }
 

@@ -9,6 +9,7 @@ use crate::history::{
 };
 use crate::publication::now_ms;
 use crate::router::Found;
+use crate::sessions::Recipient;
 use crate::slots::Key;
 use mqtt_session::Will;
 use mqtt_wire::{QoS, SubscriptionOptions, TopicFilter};
@@ -103,7 +104,7 @@ impl EventLoop {
             self.add_receiver(&mut audience, topic, &connection.client.who.client_id, options.qos, None);
         });
         let (recipients, groups) = self.shared.sessions.audience(topic);
-        for (inbox, qos) in recipients {
+        for Recipient { inbox, qos, .. } in recipients {
             if inbox.place == self.index && self.away.contains(&inbox.client_id) {
                 self.add_receiver(&mut audience, topic, &inbox.client_id, qos, None);
             }

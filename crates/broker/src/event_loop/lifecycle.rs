@@ -186,8 +186,7 @@ impl EventLoop {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
             let (at, unauthorized) = (Stage::Connect, Some(Arc::clone(who)));
-            let throttled = None;
-            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized };
             log_refusal(who.peer, &refusal);
             self.observe_refused(who, &refusal);
             let failed = lifecycle_events::connect_failed(who, now_ms());
@@ -201,8 +200,8 @@ impl EventLoop {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
             let (at, reason, cause) = (Stage::Connect, reason.to_owned(), Cause::NotKept);
-            let (unauthorized, throttled) = (None, None);
-            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized, throttled };
+            let unauthorized = None;
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized };
             log_refusal(who.peer, &refusal);
             self.observe_refused(who, &refusal);
             self.me().counters.connects_refused.increment();

@@ -20,6 +20,7 @@ mod record;
 
 use crate::message::Due;
 use directory::Directory;
+pub(crate) use directory::Recipient;
 pub(crate) use group::Group;
 pub(crate) use inbox::{Dropped, Inbox};
 pub(crate) use load::{Absent, Loaded};
@@ -205,9 +206,8 @@ impl Sessions {
     }
 
     /// Who gets messages of a topic with QoS 1 or 2, and the groups that share it: for whoever asks.
-    pub(crate) fn audience(&self, topic: &str) -> (Vec<(Arc<Inbox>, QoS)>, Vec<Arc<Group>>) {
-        let (recipients, groups) = self.read().find(topic, None);
-        (recipients.into_iter().map(|recipient| (recipient.inbox, recipient.qos)).collect(), groups)
+    pub(crate) fn audience(&self, topic: &str) -> (Vec<Recipient>, Vec<Arc<Group>>) {
+        self.read().find(topic, None)
     }
 
     /// The group of a shared filter.
