@@ -15,6 +15,8 @@ from support.mqtt import GONE, Client, expect_refused, tls_context
 from support.server import BINARY, Server, clean_environment
 from support.sessions import V5, V311, Peer
 from support.waiting import eventually
+from support.websocket import WebSocket
+from test_insecure_port import NoTls
 from test_refusals import self_signed
 
 
@@ -509,3 +511,35 @@ def test_mqtt_5_stays_connected_and_is_told_of(server, cloud, tmp_path, name):
         client.read()
         (receiver,) = explain(server, name)["topic"]["receivers"]
         assert receiver["clientId"] == name and receiver["mayReceive"]
+
+
+# Other ways in -----------------------------------------------------------------------------------------------------
+
+def test_a_client_that_signs_with_an_access_key(server, name):
+    with WebSocket.connected(("127.0.0.1", server.api_port), name) as client:
+        client.send(mqtt.publish(f"{name}/a", "x"))
+        client.ping()
+        answer = explain(server, name)
+        connection = answer["connection"]
+        assert (connection["principal"], connection["certificateId"]) == ("AKIDEXAMPLE", None) and answer["certificates"] == []
+        assert answer["happenings"][-1]["principal"] == "AKIDEXAMPLE" and connection["lastPublish"]["topic"] == f"{name}/a"
+
+
+def test_what_the_insecure_policy_denies(tmp_path, name):
+    (tmp_path / "policy.json").write_text(policy(statement("iot:Connect", "*")))
+    with Server(tmp_path, "--insecure-mqtt-port", "0", "--insecure-policy", "policy.json") as server:
+        with Client(server, NoTls, address=("127.0.0.1", server.plain_port)) as client:
+            client.send(mqtt.connect(name) + mqtt.publish(f"{name}/a", "x"))
+            assert client.read()[0] == mqtt.CONNACK
+            client.expect_closed()
+        found = happening(server, name, action="iot:Publish", principal="insecure", certificateId=None)
+        assert "--insecure-policy" in hints(found) and "create-policy-version" not in hints(found)
+
+
+def test_devices_cannot_ask(server, device):
+    """What is told here is the owner's affair: not on the ports that devices reach."""
+    context = tls_context(device)
+    with Client(server, context, address=("127.0.0.1", server.https_port)) as client:
+        client.send(f"GET /_eyot/explain/{device.name} HTTP/1.1\r\nHost: localhost:{server.https_port}\r\nConnection: close\r\n\r\n".encode())
+        answer = client.read_exactly(15)
+        assert answer.startswith(b"HTTP/1.1 4"), answer

@@ -351,8 +351,7 @@ impl Acceptor {
             let client_id = Some(arrival.client.who.client_id.to_string());
             let certificate_id = arrival.client.certificate_id;
             let (at, cause) = (Stage::Connect, Cause::Overloaded);
-            let unauthorized = None;
-            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized };
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized: None };
             self.refuse(peer, &refusal);
         }
     }

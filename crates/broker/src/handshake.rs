@@ -325,8 +325,7 @@ impl Unfinished {
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());
                 let refusal = self.refusal(Stage::Connect, denied.reason);
-                let unauthorized = denied.unauthorized;
-                let cause = denied.cause;
+                let (unauthorized, cause) = (denied.unauthorized, denied.cause);
                 (Refusal { client_id, unauthorized, cause, ..refusal }, denied.answer)
             })
     }
@@ -400,8 +399,7 @@ impl Unfinished {
             Some(Identity::Certificate(id)) => Some(*id),
             Some(Identity::AccessKey(_) | Identity::Insecure) | None => None,
         };
-        let unauthorized = None;
-        Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized }
+        Refusal { client_id: None, certificate_id, reason, at, cause, unauthorized: None }
     }
 }
 

@@ -68,12 +68,13 @@ const REFUSALS: [&str; 14] = [
 ];
 
 impl ThreadTallies {
+    /// For its own thread alone, as is [`publish_out`](Self::publish_out).
     pub(crate) fn publish_in(&self, version: ProtocolVersion, qos: QoS, outcome: PublishOutcome) {
-        of_packet(&self.publishes_in[outcome as usize], version, qos).increment();
+        of_packet(&self.publishes_in[outcome as usize], version, qos).increment_alone();
     }
 
     pub(crate) fn publish_out(&self, version: ProtocolVersion, qos: QoS) {
-        of_packet(&self.publishes_out, version, qos).increment();
+        of_packet(&self.publishes_out, version, qos).increment_alone();
     }
 
     pub(crate) fn subscribe(&self, outcome: SubscribeOutcome) {

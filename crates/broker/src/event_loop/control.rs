@@ -133,7 +133,7 @@ impl EventLoop {
             Some(packet_id) => connection.unconfirmed.push(Unconfirmed { packet_id, reply }),
             None => reply.give(Sent::Done),
         }
-        self.observe_sent(key, &topic, qos);
+        self.observe_sent(key, peer.version, &topic, qos);
         self.sent(key);
     }
 

@@ -108,14 +108,14 @@ impl EventLoop {
             return self.hold_up(key, quota);
         }
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let peer = connection.session.peer();
+        let peer = *connection.session.peer();
         let (frame, _) = self.frames.of(view, peer.version, QoS::AtMostOnce, self.now);
         if !peer.takes(frame.len()) {
             self.give_back(key);
             return self.drop_too_large(key, &view.topic);
         }
         connection.outbox.push_frame(frame, retain, None, &mut self.pool);
-        self.observe_sent(key, &view.topic, QoS::AtMostOnce);
+        self.observe_sent(key, peer.version, &view.topic, QoS::AtMostOnce);
         self.sent(key);
     }
 
@@ -157,7 +157,7 @@ impl EventLoop {
             Delivery::Send(Outgoing { packet_id, .. }) => {
                 let packet_id = packet_id.map(|id| (at, id));
                 connection.outbox.push_frame(frame, retain, packet_id, &mut self.pool);
-                self.observe_sent(key, &view.topic, qos);
+                self.observe_sent(key, peer.version, &view.topic, qos);
                 self.sent(key);
             }
             Delivery::Queued => self.log_queued(key, &view.topic),
@@ -294,7 +294,7 @@ impl EventLoop {
             _ => self.settle(due),
         }
         if sent {
-            self.observe_sent(key, &message.topic(), qos);
+            self.observe_sent(key, peer.version, &message.topic(), qos);
             self.sent(key);
         } else {
             self.give_back(key);

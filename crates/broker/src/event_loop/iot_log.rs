@@ -109,9 +109,15 @@ impl EventLoop {
     }
 
     fn log_success(&self, who: &Who, kind: EventType, topic_name: Option<&str>, trace_id: Option<&str>) {
-        let log = &self.shared.iot_log;
-        if log.wants(LogLevel::Info) {
-            log.log(&LogEvent { topic_name, trace_id, ..of_client(who, now_ms(), LogLevel::Info, kind) });
+        if self.shared.iot_log.wants(LogLevel::Info) {
+            self.write_success(who, kind, topic_name, trace_id);
         }
+    }
+
+    /// Apart from the question, which each message asks, and which is to stay small.
+    #[cold]
+    fn write_success(&self, who: &Who, kind: EventType, topic_name: Option<&str>, trace_id: Option<&str>) {
+        let event = of_client(who, now_ms(), LogLevel::Info, kind);
+        self.shared.iot_log.log(&LogEvent { topic_name, trace_id, ..event });
     }
 }

@@ -200,8 +200,7 @@ impl EventLoop {
             let who = &client.who;
             let (client_id, certificate_id) = (Some(who.client_id.to_string()), client.certificate_id);
             let (at, reason, cause) = (Stage::Connect, reason.to_owned(), Cause::NotKept);
-            let unauthorized = None;
-            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized };
+            let refusal = Refusal { client_id, certificate_id, reason, at, cause, unauthorized: None };
             log_refusal(who.peer, &refusal);
             self.observe_refused(who, &refusal);
             self.me().counters.connects_refused.increment();

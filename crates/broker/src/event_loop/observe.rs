@@ -13,7 +13,7 @@ use crate::sessions::{Dropped, Inbox};
 use crate::slots::Key;
 use crate::tallies::{PublishOutcome, SubscribeOutcome};
 use mqtt_session::{Accepted, DisconnectReason, Throttled, Will};
-use mqtt_wire::{QoS, ReasonCode};
+use mqtt_wire::{ProtocolVersion, QoS, ReasonCode};
 use rules::Consequences;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(crate) struct Tally {
 }
 
 impl EventLoop {
-    /// A client has published, and this became of it.
+    /// A client has published, and its message was not taken; [`end_tally`](Self::end_tally) counts those that were.
     pub(super) fn count_publish_in(&self, key: Key, qos: QoS, outcome: PublishOutcome) {
         if let Some(connection) = self.connections.get(key) {
             self.me().tallies.publish_in(connection.session.peer().version, qos, outcome);
@@ -38,10 +38,8 @@ impl EventLoop {
     }
 
     /// A message is on its way to a client.
-    pub(super) fn observe_sent(&self, key: Key, topic: &str, qos: QoS) {
-        if let Some(connection) = self.connections.get(key) {
-            self.me().tallies.publish_out(connection.session.peer().version, qos);
-        }
+    pub(super) fn observe_sent(&self, key: Key, version: ProtocolVersion, topic: &str, qos: QoS) {
+        self.me().tallies.publish_out(version, qos);
         self.log_publish_out(key, topic);
     }
 
@@ -70,10 +68,12 @@ impl EventLoop {
         }
     }
 
-    /// The publish is done: the slot of its client holds what became of it.
-    pub(super) fn end_tally(&mut self, key: Key) {
+    /// The publish is done: it is counted, and the slot of its client holds what became of it.
+    pub(super) fn end_tally(&mut self, key: Key, qos: QoS) {
         let at_ms = self.now_s.saturating_mul(1_000);
         if let Some(connection) = self.connections.get_mut(key) {
+            let tallies = &self.shared.peers[self.index].tallies;
+            tallies.publish_in(connection.session.peer().version, qos, PublishOutcome::Accepted);
             connection.last_publish = Some(Tally { at_ms, ..self.tally });
         }
     }

@@ -55,12 +55,11 @@ impl EventLoop {
             },
             depth: 0,
         };
-        self.count_publish_in(key, publish.qos, PublishOutcome::Accepted);
         self.begin_tally();
         let mut effects = publication::ripple(&incoming, |incoming, consequences, offers| {
             self.route(incoming, Some(key), consequences, offers);
         });
-        self.end_tally(key);
+        self.end_tally(key, publish.qos);
         let Some(packet_id) = publish.packet_id else { return self.keep(key, effects, Reply::Nothing) };
         if publish.qos == QoS::ExactlyOnce
             && let Some(connection) = self.connections.get(key)
