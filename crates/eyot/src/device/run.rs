@@ -21,6 +21,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes read at once. The server sends a device four bytes at a time.
 const READ_BYTES: usize = 1024;
 
+/// How long the server may take to read the last bytes and hang up, too. After that they are its affair.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+
 /// What a device is told and tells while it runs.
 pub(super) struct Run<'a> {
     simulation: &'a Simulation,
@@ -105,11 +108,10 @@ impl<'a> Run<'a> {
             }
             Action::Send { bytes, .. } => self.send(&out[..bytes])?,
             Action::Sample { samples } => self.sample(samples),
+            Action::Close(CloseReason::Stopped) => self.leave(),
             Action::Close(reason) => {
                 self.hang_up();
-                if reason != CloseReason::Stopped {
-                    self.trouble = Some(reason.to_string());
-                }
+                self.trouble = Some(reason.to_string());
             }
         }
         Ok(())
@@ -204,6 +206,24 @@ impl<'a> Run<'a> {
         self.hang_up();
         self.trouble = Some(what);
         self.device.handle_closed(self.now_ms());
+    }
+
+    /// Waits for the server to hang up after the DISCONNECT: it has read everything then, also what it does not
+    /// acknowledge.
+    fn leave(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            let deadline = Instant::now() + LEAVE_MAX;
+            let mut bytes = [0; READ_BYTES];
+            while let Some(left) =
+                deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            {
+                let read = stream.sock.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut bytes));
+                if !matches!(read, Ok(1..)) {
+                    break;
+                }
+            }
+        }
+        self.hang_up();
     }
 
     fn hang_up(&mut self) {
