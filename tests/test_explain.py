@@ -15,9 +15,11 @@ from support.mqtt import GONE, Client, expect_refused, tls_context
 from support.server import BINARY, Server, clean_environment
 from support.sessions import V5, V311, Peer
 from support.waiting import eventually
-from support.websocket import WebSocket
+from support.websocket import Refused, WebSocket
+from test_https_publish import Https
 from test_insecure_port import NoTls
 from test_refusals import self_signed
+from test_websocket import Way
 
 
 def eyot(server, *arguments, code=0):
@@ -95,6 +97,49 @@ def test_an_inactive_certificate_and_the_command_that_helps(server, cloud, devic
     with Client.connected(server, device):
         answer = explain(server, device.name)
         assert answer["summary"].startswith("connected since") and answer["connection"]["certificateId"] == device.certificate_id
+
+
+# Over HTTP nobody says a client id: found by certificate, thing or address.
+
+@pytest.mark.parametrize("port", ["api", "https"])
+def test_a_websocket_without_a_signature(server, port):
+    with pytest.raises(Refused):
+        Way(server, port).open("/mqtt")
+    found = happening(server, "--address", "127.0.0.1", cause="signature")
+    assert "Missing Authentication Token" in found["sentence"]
+    assert "iotdevicegateway" in hints(found) and found["certificateId"] is None
+
+
+def test_a_websocket_that_is_asked_for_wrongly(server):
+    with pytest.raises(Refused):
+        Way(server, "api").open(headers={"Sec-WebSocket-Protocol": "telnet"}.items())
+    found = happening(server, "--address", "127.0.0.1", cause="upgrade")
+    assert "subprotocol" in hints(found)
+
+
+def test_a_websocket_with_an_inactive_certificate(server, cloud, device):
+    cloud.iot.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
+    with pytest.raises(Refused):
+        WebSocket(("127.0.0.1", server.https_port), "/mqtt", tls_context(device))
+    found = happening(server, "--thing", device.name, cause="not_active", certificateId=device.certificate_id)
+    assert "--new-status ACTIVE" in hints(found)
+
+
+def test_a_publish_over_https_that_no_policy_allows(server, cloud, tmp_path, name):
+    device = cloud.device(tmp_path, name, policy(statement("iot:Publish", arn("topic", f"{name}/*"))))
+    with Https(server, tls_context(device)) as https:
+        assert https.publish("other", b"x")[0] == 403
+    found = happening(server, "--certificate", device.arn, action="iot:Publish", resource="topic/other")
+    assert found["policy"]["policyName"] == name and found["policy"]["statement"] == 1
+    assert "not on `topic/other`" in eyot(server, "--thing", name)
+
+
+def test_https_with_the_wrong_ca(server, device, tmp_path):
+    authority = Authority(tmp_path, "ec")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Https(server, tls_context(device, ca=authority.certificate)).publish("t", b"")
+    found = happening(server, "--address", "127.0.0.1", cause="tls", tlsAlert="UnknownCA")
+    assert found["sourceIp"] == "127.0.0.1" and "root CA" in hints(found)
 
 
 def test_no_policy(server, cloud, tmp_path, name):

@@ -12,6 +12,8 @@ from support.mqtt import Client, expect_refused, tls_context
 from support.server import ACCOUNT, BINARY, Server, clean_environment
 from support.sessions import V5, Peer
 from support.waiting import eventually
+from support.websocket import Refused, WebSocket
+from test_https_publish import Https
 
 GROUP = "AWSIotLogsV2"
 COMMON = {"timestamp", "logLevel", "traceId", "accountId", "status", "eventType"}
@@ -149,6 +151,22 @@ def test_a_refused_connection(server, cloud, tmp_path, name):
     cloud.iot.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
     expect_refused(server, tls_context(device), name)
     line(cloud, eventType="Connect", clientId=name, reason="AUTHENTICATION_FAILURE")
+
+
+def test_refused_over_http(server, cloud, tmp_path, name):
+    device = cloud.device(tmp_path, name, policy(statement("iot:Publish", arn("topic", f"{name}/*"))))
+    with Https(server, tls_context(device)) as https:
+        assert https.publish("other", b"x")[0] == 403
+    found = line(cloud, eventType="Publish-In", principalId=device.certificate_id, protocol="HTTP")
+    assert found["topicName"] == "other" and found["reason"] == "AUTHORIZATION_FAILURE"
+    assert "iot:Publish is not allowed" in found["details"] and f"policy `{name}` statement 1" in found["details"]
+    cloud.iot.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
+    with Https(server, tls_context(device)) as https:
+        assert https.publish(f"{name}/x", b"x")[0] == 403
+    line(cloud, eventType="Publish-In", principalId=device.certificate_id, reason="AUTHENTICATION_FAILURE")
+    with pytest.raises(Refused):
+        WebSocket(("127.0.0.1", server.https_port), "/mqtt", tls_context(device))
+    line(cloud, eventType="Connect", principalId=device.certificate_id, protocol="MQTT", reason="AUTHENTICATION_FAILURE")
 
 
 def test_denials(server, cloud, device, tmp_path, name):

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use broker::WebCaller;
 use pki::CertificateId;
 
 use crate::websocket::Upgrade;
@@ -50,6 +51,11 @@ impl Caller {
             Door::Devices { certificate, .. } => certificate.as_ref(),
             Door::Api => None,
         }
+    }
+
+    /// For the broker's books.
+    pub(crate) fn web(&self) -> WebCaller {
+        WebCaller { peer: self.peer, certificate_id: self.certificate().copied() }
     }
 
     pub(crate) fn server_name(&self) -> Option<&str> {

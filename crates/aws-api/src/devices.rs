@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use broker::{Broker, Handshake, Visitor, explain_tls};
+use broker::{Broker, Cause, Handshake, Visitor, WebCaller, WebRequest, cause_of_tls, explain_tls};
 use pki::CertificateId;
+use services::Transport;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -92,28 +93,45 @@ async fn visit(serving: Serving, broker: Arc<Broker>, slots: Arc<Semaphore>, vis
             let caller = Caller::new(peer, tcp.local_addr().ok(), door);
             connection(serving, Some(pass), slot, caller, stream).await;
         }
-        Err(reason) => {
+        Err(Refused { cause, reason }) => {
             broker.count_handshake(Handshake::Failed);
             serving.complaints().about_refused(peer, &reason);
+            // It is not known yet what it would have spoken.
+            let request = WebRequest { kind: None, protocol: Transport::Http, topic: None };
+            let caller = WebCaller { peer, certificate_id: None };
+            broker.refused_over_http(caller, request, cause, &reason);
             drop(pass);
         }
     }
 }
 
+/// Why there is no TLS.
+struct Refused {
+    cause: Cause,
+    reason: String,
+}
+
+impl Refused {
+    fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        Self { cause, reason: reason.into() }
+    }
+}
+
 /// # Errors
-/// Why there is no TLS, for the log.
+/// Why there is no TLS.
 async fn shake_hands(
     broker: &Broker,
     slots: Arc<Semaphore>,
     stream: std::net::TcpStream,
     deadline: Instant,
-) -> Result<(OwnedSemaphorePermit, TlsStream<TcpStream>), String> {
+) -> Result<(OwnedSemaphorePermit, TlsStream<TcpStream>), Refused> {
     let deadline = deadline.into();
-    let late = |_| "the TLS handshake did not come in time".to_owned();
-    let busy = |_| "too many HTTPS connections at the same time".to_owned();
+    let late = |_| Refused::new(Cause::Late, "the TLS handshake did not come in time");
+    let busy = |_| Refused::new(Cause::Overloaded, "too many HTTPS connections at the same time");
+    let ours = |reason: String| Refused::new(Cause::Overloaded, reason);
     let slot = timeout_at(deadline, slots.acquire_owned()).await.map_err(busy)?;
-    let slot = slot.map_err(|_| "the server ends".to_owned())?;
-    let stream = TcpStream::from_std(stream).map_err(|error| error.to_string())?;
+    let slot = slot.map_err(|_| ours("the server ends".to_owned()))?;
+    let stream = TcpStream::from_std(stream).map_err(|error| ours(error.to_string()))?;
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let hello = timeout_at(deadline, hello).await.map_err(late)?.map_err(|error| explained(&error))?;
     let config = broker.web_tls(hello.client_hello().alpn());
@@ -122,7 +140,10 @@ async fn shake_hands(
     Ok((slot, stream))
 }
 
-fn explained(error: &std::io::Error) -> String {
+fn explained(error: &std::io::Error) -> Refused {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    tls.map_or_else(|| format!("the connection was lost in the TLS handshake: {error}"), explain_tls)
+    match tls {
+        Some(error) => Refused::new(cause_of_tls(error), explain_tls(error)),
+        None => Refused::new(Cause::Lost, format!("the connection was lost in the TLS handshake: {error}")),
+    }
 }

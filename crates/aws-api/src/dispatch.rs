@@ -20,11 +20,11 @@ use uuid::Uuid;
 use crate::caller::{Caller, Door};
 use crate::cloud::{Cloud, Parts};
 use crate::error::ApiError;
-use crate::identity;
+use crate::identity::{self, Forbidden};
 use crate::permission::{self, Denied};
 use crate::reply::Reply;
 use crate::route::{Asked, Route};
-use crate::sigv4::{Claim, Message, Payload};
+use crate::sigv4::{Claim, Message, Payload, SignatureError};
 
 /// Largest body of a request, in bytes.
 ///
@@ -250,8 +250,15 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
             return Answer { service, operation: None, outcome: Err(error) };
         }
     };
+    let no_input = Map::new();
     let outcome = async {
-        let identity = identity?;
+        let identity = identity.map_err(|nobody| {
+            if let (Nobody::Forbidden(forbidden), Some(caller)) = (&nobody, caller) {
+                let request = permission::as_logged(operation.name, &no_input);
+                forbidden.note(&cloud.parts.broker, caller, request);
+            }
+            ApiError::from(nobody)
+        })?;
         if is_for_devices && !matches!(operation.service, Service::IotData | Service::IotJobsData) {
             return Err(ApiError::unknown_operation(
                 "this port serves the data plane alone; the control plane is on the API's port",
@@ -296,12 +303,32 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
 }
 
 /// Who sent a request. On the API's port every well-formed signature is somebody's.
-fn identify(cloud: &Cloud, caller: Option<&Caller>, message: &Message<'_>) -> Result<Identity, ApiError> {
+fn identify(cloud: &Cloud, caller: Option<&Caller>, message: &Message<'_>) -> Result<Identity, Nobody> {
     match caller {
         Some(caller) if caller.door != Door::Api => {
-            Ok(identity::of_request(&cloud.parts.registry, caller, message, now_ms())?)
+            identity::of_request(&cloud.parts.registry, caller, message, now_ms()).map_err(Nobody::Forbidden)
         }
-        _ => Ok(Identity::AccessKey(Claim::read(message)?.access_key_id().into())),
+        _ => {
+            let claim = Claim::read(message).map_err(Nobody::Unsigned)?;
+            Ok(Identity::AccessKey(claim.access_key_id().into()))
+        }
+    }
+}
+
+/// Whoever sent a request did not show who it is.
+enum Nobody {
+    /// On a port for devices.
+    Forbidden(Forbidden),
+    /// On the API's port.
+    Unsigned(SignatureError),
+}
+
+impl From<Nobody> for ApiError {
+    fn from(nobody: Nobody) -> Self {
+        match nobody {
+            Nobody::Forbidden(forbidden) => forbidden.into(),
+            Nobody::Unsigned(error) => error.into(),
+        }
     }
 }
 
@@ -319,10 +346,13 @@ fn permit(
     let principal = principal.ok_or_else(ApiError::forbidden)?;
     permission::permit(&principal, operation.name, input, ip, caller.server_name(), now_ms() / 1000).map_err(
         |denied| match denied {
-            Denied::ByPolicy { action, resource, reason } => {
+            Denied::ByPolicy { action, resource, reason, blame } => {
                 tracing::warn!(
                     target: "eyot::authorize", certificate_id = %id, %peer, %action, resource, reason, "denied"
                 );
+                let request = permission::as_logged(operation.name, input);
+                let broker = &cloud.parts.broker;
+                broker.denied_over_http(caller.web(), request, action, &resource, &reason, blame);
                 ApiError::forbidden()
             }
             Denied::NeedsSignature => ApiError::forbidden_because(

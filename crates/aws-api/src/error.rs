@@ -83,7 +83,7 @@ impl ApiError {
 
     /// The same with words for the client.
     pub(crate) fn forbidden_because(message: &'static str) -> Self {
-        Forbidden(message.into()).into()
+        Forbidden::because(message).into()
     }
 
     /// The body is larger than `limit` bytes.
@@ -216,7 +216,7 @@ impl From<Forbidden> for ApiError {
     /// [verified 14, 137] The gateway in front of the data plane puts a colon behind the name.
     fn from(forbidden: Forbidden) -> Self {
         let more = Map::new();
-        Self { kind: Kind::Other("ForbiddenException:", 403), message: forbidden.0, more }
+        Self { kind: Kind::Other("ForbiddenException:", 403), message: forbidden.message, more }
     }
 }
 

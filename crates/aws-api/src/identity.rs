@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use broker::Identity;
+use broker::{Broker, Cause, Identity, WebRequest};
 use pki::CertificateId;
 use registry::Registry;
 use serde_json::json;
@@ -19,9 +19,15 @@ use crate::sigv4::{Claim, GATEWAY, Message};
 /// Signing names of the data plane. [AWS iot protocols] SDKs sign HTTP for the one, and WebSockets for the other.
 const SERVICES: [&str; 2] = ["iotdata", GATEWAY];
 
-/// Why a request to the data plane is turned away; the message goes to the client.
+/// Why a request to the data plane is turned away.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Forbidden(pub(crate) Cow<'static, str>);
+pub(crate) struct Forbidden {
+    /// What the client is told.
+    pub(crate) message: Cow<'static, str>,
+    /// What somebody is told who looks for the mistake, if that is more.
+    reason: Option<String>,
+    cause: Cause,
+}
 
 /// Who sent a request.
 ///
@@ -49,23 +55,22 @@ fn look(
     if let Some(id) = caller.certificate() {
         return of_certificate(registry, caller, *id);
     }
-    let claim = Claim::read(message).map_err(|error| Forbidden(error.to_string().into()))?;
+    let claim = Claim::read(message).map_err(|error| Forbidden::signature(error.to_string()))?;
     // No key of anybody's is known: what comes over a network could be signed by anyone.
     if !caller.is_local() {
-        return Err(Forbidden(
+        return Err(Forbidden::signature(
             "signatures cannot be verified here, so they count on this machine's loopback address alone: present a \
-             client certificate"
-                .into(),
+             client certificate",
         ));
     }
     if !SERVICES.contains(&claim.service()) {
         let services = SERVICES.join(" or ");
-        return Err(Forbidden(
-            format!("Credential should be scoped to correct service: {services}, not '{}'.", claim.service())
-                .into(),
-        ));
+        return Err(Forbidden::signature(format!(
+            "Credential should be scoped to correct service: {services}, not '{}'.",
+            claim.service()
+        )));
     }
-    claim.check_time(now_ms).map_err(|error| Forbidden(error.to_string().into()))?;
+    claim.check_time(now_ms).map_err(|error| Forbidden::signature(error.to_string()))?;
     Ok(Identity::AccessKey(claim.access_key_id().into()))
 }
 
@@ -78,18 +83,32 @@ fn of_certificate(registry: &Registry, caller: &Caller, id: CertificateId) -> Re
         None => format!("certificate {id} is not registered"),
     };
     tracing::warn!(target: "eyot::authorize", certificate_id = %id, peer = %caller.peer, reason, "denied");
-    Err(Forbidden::bare())
+    Err(Forbidden { reason: Some(reason), ..Forbidden::bare() })
 }
 
 impl Forbidden {
     /// [verified 134] What AWS says to who has no permission. Why is in the log.
     pub(crate) const fn bare() -> Self {
-        Self(Cow::Borrowed("Forbidden"))
+        Self { message: Cow::Borrowed("Forbidden"), reason: None, cause: Cause::NotActive }
+    }
+
+    pub(crate) fn because(message: &'static str) -> Self {
+        Self { message: message.into(), ..Self::bare() }
+    }
+
+    fn signature(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), reason: None, cause: Cause::Signature }
+    }
+
+    /// For `eyot explain`, metrics and AWSIotLogsV2.
+    pub(crate) fn note(&self, broker: &Broker, caller: &Caller, request: WebRequest<'_>) {
+        let reason = self.reason.as_deref().unwrap_or(&self.message);
+        broker.refused_over_http(caller.web(), request, self.cause.clone(), reason);
     }
 
     /// [verified 14] As AWS's gateway answers, with the colon behind the error's name.
     pub(crate) fn response(&self, request_id: &str) -> Response<Body> {
-        let body = json!({ "message": self.0, "traceId": request_id }).to_string();
+        let body = json!({ "message": self.message, "traceId": request_id }).to_string();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::FORBIDDEN;
         let headers = response.headers_mut();

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use broker::{Blame, WebRequest};
 use iot_policy::{Action, Context, Resource};
 use registry::Principal;
 use serde_json::{Map, Value};
+use services::{EventType, Transport};
 
 /// Something that policies are asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub(crate) enum Denied {
     /// No policy can allow it to a certificate.
     NeedsSignature,
     /// For the log.
-    ByPolicy { action: Action, resource: String, reason: String },
+    ByPolicy { action: Action, resource: String, reason: String, blame: Box<Blame> },
 }
 
 /// Whether policies allow an operation of the data plane with this input.
@@ -62,10 +64,25 @@ pub(crate) fn permit(
         let decision = principal.policies.decide(*action, resource, &context);
         if !decision.is_allowed() {
             let (action, resource) = (*action, resource.to_string());
-            return Err(Denied::ByPolicy { action, resource, reason: decision.reason.to_string() });
+            let (reason, blame) = (decision.reason.to_string(), Blame::of(&decision.reason));
+            return Err(Denied::ByPolicy { action, resource, reason, blame });
         }
     }
     Ok(())
+}
+
+/// What a request to the data plane is in `AWSIotLogsV2`.
+pub(crate) fn as_logged<'i>(operation: &str, input: &'i Map<String, Value>) -> WebRequest<'i> {
+    let kind = match operation {
+        "Publish" => Some(EventType::PublishIn),
+        "GetThingShadow" => Some(EventType::GetThingShadow),
+        "UpdateThingShadow" => Some(EventType::UpdateThingShadow),
+        "DeleteThingShadow" => Some(EventType::DeleteThingShadow),
+        "GetRetainedMessage" => Some(EventType::GetRetainedMessage),
+        "ListRetainedMessages" => Some(EventType::ListRetainedMessages),
+        _ => None,
+    };
+    WebRequest { kind, protocol: Transport::Http, topic: input.get("topic").and_then(Value::as_str) }
 }
 
 fn needed(operation: &str, input: &Map<String, Value>) -> Option<Vec<Needed>> {

@@ -140,6 +140,10 @@ impl Broker {
         self.shared.reception.wake();
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// How to speak TLS with a visitor that offers these protocols with ALPN.
     pub fn web_tls<'a>(&self, offered: Option<impl Iterator<Item = &'a [u8]>>) -> Arc<rustls::ServerConfig> {
         self.tls.web(offered)

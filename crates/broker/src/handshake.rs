@@ -429,7 +429,7 @@ fn explain_first_packet(input: &[u8], error: &DecodeError) -> String {
 }
 
 /// Why a handshake failed, by kind.
-fn cause_of_tls(error: &rustls::Error) -> Cause {
+pub fn cause_of_tls(error: &rustls::Error) -> Cause {
     match error {
         rustls::Error::NoCertificatesPresented => Cause::NoCertificate,
         rustls::Error::AlertReceived(alert) => Cause::Tls { alert: Some(format!("{alert:?}").into()) },

@@ -3,6 +3,7 @@
 use crate::authorize::Who;
 use crate::handshake::Refusal;
 use crate::history::Cause;
+use crate::over_http::{WebCaller, WebRequest};
 use crate::publication::{Publish, now_ms};
 use crate::sessions::{Waiting, Whom};
 use services::{EventType, IotLog, LogEvent, LogLevel, Transport};
@@ -32,13 +33,6 @@ pub(crate) fn refused(log: &IotLog, peer: SocketAddr, refusal: &Refusal, is_know
     if !is_known || !log.wants(LogLevel::Error) {
         return;
     }
-    let reason = match refusal.cause {
-        Cause::Policy(_) => AUTHORIZATION_FAILURE,
-        Cause::NotActive | Cause::NotRegistered => "AUTHENTICATION_FAILURE",
-        Cause::Overloaded => "SERVER_ERROR",
-        Cause::Throttled(_) => THROTTLED,
-        _ => "CLIENT_ERROR",
-    };
     let principal = refusal.certificate_id.map(|id| id.to_string());
     log.log(&LogEvent {
         protocol: Some(Transport::Mqtt),
@@ -46,10 +40,44 @@ pub(crate) fn refused(log: &IotLog, peer: SocketAddr, refusal: &Refusal, is_know
         principal_id: principal.as_deref(),
         source_ip: Some(peer.ip()),
         source_port: Some(peer.port()),
-        reason: Some(reason),
+        reason: Some(reason_of(&refusal.cause)),
         details: Some(&refusal.reason),
         ..LogEvent::new(now_ms(), LogLevel::Error, EventType::Connect)
     });
+}
+
+/// Somebody did not get in over HTTP, or may not do something. As for [`refused`], others are nobody's.
+pub(crate) fn refused_over_http(
+    log: &IotLog,
+    caller: WebCaller,
+    request: WebRequest<'_>,
+    is_known: bool,
+    reason: &str,
+    details: &str,
+) {
+    let Some(kind) = request.kind.filter(|_| is_known && log.wants(LogLevel::Error)) else { return };
+    let principal = caller.certificate_id.map(|id| id.to_string());
+    log.log(&LogEvent {
+        protocol: Some(request.protocol),
+        principal_id: principal.as_deref(),
+        source_ip: Some(caller.peer.ip()),
+        source_port: Some(caller.peer.port()),
+        topic_name: request.topic,
+        reason: Some(reason),
+        details: Some(details),
+        ..LogEvent::new(now_ms(), LogLevel::Error, kind)
+    });
+}
+
+/// AWS's word for why a client did not get in.
+pub(crate) fn reason_of(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Policy(_) => AUTHORIZATION_FAILURE,
+        Cause::NotActive | Cause::NotRegistered | Cause::Signature => "AUTHENTICATION_FAILURE",
+        Cause::Overloaded => "SERVER_ERROR",
+        Cause::Throttled(_) => THROTTLED,
+        _ => "CLIENT_ERROR",
+    }
 }
 
 /// A message waits for somebody who is away. [AWS cwl-format] "Queued": of a client, only its id is known then.

@@ -32,6 +32,7 @@ mod listener;
 mod mailbox;
 mod message;
 mod outbox;
+mod over_http;
 mod publication;
 mod reception;
 mod refusal_log;
@@ -55,11 +56,12 @@ pub use completion::Settled;
 pub use config::{BrokerConfig, CONNECT_DEADLINE, Parts, StartError, TlsVersions};
 pub use control::{Asked, ClientState, ConnectionInfo, DirectMessage, Sent};
 pub use counters::Counters;
-pub use handshake::{Handshake, explain_tls};
+pub use handshake::{Handshake, cause_of_tls, explain_tls};
 pub use history::{
     AbsentReport, Audience, Blame, BlameKind, By, Cause, ClientReport, ConnectionReport, Findings, Happening,
     LastPublish, Load, Near, NearMiss, Receiver, SharedGroup, Surveyed, What, near_miss,
 };
+pub use over_http::{WebCaller, WebRequest};
 pub use publication::{Publish, PublishError, Published, Source};
 pub use reception::{HeldSeats, Pass, TurnedAway};
 pub use tallies::Tally;

@@ -50,7 +50,7 @@ const PUBLISH_OUTCOMES: [&str; 4] = ["accepted", "denied", "reserved", "throttle
 const SUBSCRIBE_OUTCOMES: [&str; 3] = ["granted", "denied", "refused"];
 const VERSIONS: [&str; 2] = ["3.1.1", "5"];
 const QOS: [&str; 3] = ["0", "1", "2"];
-const REFUSALS: [&str; 14] = [
+const REFUSALS: [&str; 16] = [
     "silent",
     "lost",
     "tls",
@@ -58,6 +58,8 @@ const REFUSALS: [&str; 14] = [
     "not_registered",
     "not_active",
     "policy",
+    "signature",
+    "upgrade",
     "protocol",
     "not_kept",
     "throttled",

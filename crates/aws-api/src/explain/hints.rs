@@ -65,6 +65,14 @@ impl Whose<'_> {
                 "the device must speak TLS 1.2 or 1.3 on this port, with the key that belongs to its certificate".to_owned()
             }
             Cause::Late => "the device is slow or stuck; `eyot serve --connect-timeout 60s` gives it more time".to_owned(),
+            Cause::Signature => {
+                "present a client certificate; or sign with SigV4 for `iotdevicegateway` (WebSocket) or `iotdata`, on this machine, with the \
+                 clock set"
+                    .to_owned()
+            }
+            Cause::Upgrade => {
+                "ask for GET /mqtt over HTTP/1.1 with Upgrade: websocket and the subprotocol `mqtt`".to_owned()
+            }
             Cause::Protocol => {
                 "correct the device's CONNECT; if it is a limit: these are AWS's, `eyot serve --limits relaxed` raises them".to_owned()
             }

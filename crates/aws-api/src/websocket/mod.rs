@@ -15,9 +15,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use broker::{Carried, HeldSeats, Identity, Line, TurnedAway};
+use broker::{Carried, Cause, HeldSeats, Identity, Line, TurnedAway, WebRequest};
 use bytes::Bytes;
 use serde_json::json;
+use services::{EventType, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
@@ -35,6 +36,10 @@ const SUBPROTOCOL: &str = "mqtt";
 
 /// [RFC 6455 1.3]
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// What who asks for a WebSocket wants.
+const CONNECT: WebRequest<'static> =
+    WebRequest { kind: Some(EventType::Connect), protocol: Transport::Mqtt, topic: None };
 
 /// A WebSocket that begins when the answer to its request has been sent.
 #[derive(Debug)]
@@ -104,8 +109,9 @@ pub(crate) async fn answer(State(cloud): State<Arc<Cloud>>, request: Request) ->
     let identity = match identity::of_request(&cloud.parts.registry, caller, &message, now_ms()) {
         Ok(identity) => identity,
         Err(forbidden) => {
-            let reason = &*forbidden.0;
+            let reason = &*forbidden.message;
             tracing::warn!(target: "eyot::connect", peer = %caller.peer, reason, "WebSocket refused");
+            forbidden.note(&cloud.parts.broker, caller, CONNECT);
             return forbidden.response(&request_id);
         }
     };
@@ -120,6 +126,11 @@ pub(crate) async fn answer(State(cloud): State<Arc<Cloud>>, request: Request) ->
         Ok(accept) => switching(&accept),
         Err(reason) => {
             tracing::warn!(target: "eyot::connect", peer = %caller.peer, reason = reason.sentence(), "WebSocket refused");
+            // Of the others the broker knows already, or they are ours.
+            if reason.is_the_clients() {
+                let (broker, sentence) = (&cloud.parts.broker, reason.sentence());
+                broker.refused_over_http(caller.web(), CONNECT, Cause::Upgrade, sentence);
+            }
             reason.response(&request_id)
         }
     }
@@ -194,6 +205,13 @@ fn switching(accept: &str) -> Response<Body> {
 }
 
 impl NoWebSocket {
+    fn is_the_clients(self) -> bool {
+        match self {
+            Self::NotAsked | Self::OtherVersion | Self::BadKey | Self::OtherProtocol => true,
+            Self::Full(_) | Self::Failed => false,
+        }
+    }
+
     fn sentence(self) -> &'static str {
         match self {
             Self::NotAsked => {

@@ -59,7 +59,7 @@ impl BlameKind {
 
 impl Blame {
     /// What stands in the way of a decision that did not allow something.
-    pub(crate) fn of(reason: &Reason<'_>) -> Box<Self> {
+    pub fn of(reason: &Reason<'_>) -> Box<Self> {
         let (kind, source, text) = match reason.obstacle() {
             Some(Obstacle::Denies(source)) => (BlameKind::Denies, Some(source), None),
             Some(Obstacle::NoPolicy) => (BlameKind::NoPolicy, None, None),

@@ -159,6 +159,10 @@ pub enum Cause {
     NotActive,
     /// No policy lets it in, or not with this will.
     Policy(Box<Blame>),
+    /// Over HTTP, there is neither a certificate nor a signature that counts.
+    Signature,
+    /// It asked for a WebSocket as nobody should.
+    Upgrade,
     /// Its CONNECT is wrong, above a limit, or no CONNECT.
     Protocol,
     /// It wants a persistent session, and there can be none.
@@ -186,6 +190,8 @@ impl Cause {
             Self::NotRegistered => "not_registered",
             Self::NotActive => "not_active",
             Self::Policy(_) => "policy",
+            Self::Signature => "signature",
+            Self::Upgrade => "upgrade",
             Self::Protocol => "protocol",
             Self::NotKept => "not_kept",
             Self::Throttled(_) => "throttled",

@@ -3,6 +3,7 @@
 use super::record::{BOUNDS_KNOWN, BOUNDS_STRANGERS};
 use super::{By, Cause, Happening, Record, Subject, What, kept};
 use crate::handshake::Refusal;
+use crate::over_http::WebCaller;
 use crate::publication::now_ms;
 use crate::tallies::ThreadTallies;
 use std::net::SocketAddr;
@@ -51,6 +52,32 @@ impl Refusals {
         let principal = refusal.certificate_id.map(|id| id.to_string().into());
         let what = What::Refused { cause, reason: kept(&refusal.reason) };
         self.write(is_known, subject, Happening::now(client_id, principal, Some(peer), what));
+    }
+
+    /// Somebody did not get in over HTTP; gives the cause as it stands in the record.
+    pub(crate) fn note_over_http(
+        &self,
+        caller: WebCaller,
+        is_known: bool,
+        cause: Cause,
+        reason: &str,
+        tallies: &ThreadTallies,
+    ) -> Cause {
+        let cause = if cause == Cause::NotActive && !is_known { Cause::NotRegistered } else { cause };
+        tallies.refuse(&cause);
+        let principal = caller.certificate_id.map(|id| id.to_string().into());
+        let what = What::Refused { cause: cause.clone(), reason: kept(reason) };
+        self.write_over_http(caller, is_known, Happening::now(None, principal, Some(caller.peer), what));
+        cause
+    }
+
+    /// Something happened to somebody who never says a client id.
+    pub(crate) fn write_over_http(&self, caller: WebCaller, is_known: bool, happening: Happening) {
+        let subject = match caller.certificate_id {
+            Some(certificate_id) => Subject::Certificate(certificate_id),
+            None => Subject::Address(caller.peer.ip()),
+        };
+        self.write(is_known, subject, happening);
     }
 
     /// A connection was closed unseen.
