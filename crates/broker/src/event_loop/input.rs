@@ -101,7 +101,7 @@ impl EventLoop {
     }
 
     fn may_read(&self, key: Key) -> bool {
-        self.connections.get(key).is_some_and(super::Connection::may_read)
+        self.connections.get(key).is_some_and(|connection| connection.may_read())
     }
 
     /// Works off the packets in what was left over and these bytes, and keeps the rest.
