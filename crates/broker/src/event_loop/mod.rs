@@ -116,6 +116,8 @@ pub(crate) struct EventLoop {
     /// What becomes of the publish of the moment.
     tally: Tally,
     draining: Option<(Instant, Ticket)>,
+    /// Packets that the client whose turn it is may still have worked off in it.
+    packets_left: usize,
     /// The client whose bytes are being worked off.
     current: Option<Key>,
     /// The turn's time.
@@ -155,6 +157,7 @@ impl EventLoop {
             message_number: 0,
             tally: Tally::default(),
             draining: None,
+            packets_left: 0,
             current: None,
             now: Instant::now(),
             now_s: 0,
