@@ -17,6 +17,9 @@ const POOLED_BYTES_MAX: usize = 64 * 1024;
 /// Buffers kept per loop: as many clients as usually have something to send in one turn.
 const POOL_MAX: usize = 256;
 
+/// What these buffers may have together: 4 KiB each, or a few large ones. More would stay for good after one flood.
+const POOL_BYTES_MAX: usize = 1024 * 1024;
+
 /// Encoded packets of one client. Owns memory only while there are some.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -30,6 +33,28 @@ pub(crate) struct Pool {
     buffers: Vec<Vec<u8>>,
     /// Bytes that sockets took of all outboxes, since the start.
     pub(crate) sent_bytes: usize,
+    /// Their capacities together.
+    bytes: usize,
+}
+
+impl Pool {
+    fn take(&mut self) -> Vec<u8> {
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.bytes -= buffer.capacity();
+        buffer
+    }
+
+    fn give_back(&mut self, mut buffer: Vec<u8>) {
+        let bytes = buffer.capacity();
+        let is_kept = (1..=POOLED_BYTES_MAX).contains(&bytes)
+            && self.bytes + bytes <= POOL_BYTES_MAX
+            && self.buffers.len() < POOL_MAX;
+        if is_kept {
+            buffer.clear();
+            self.bytes += bytes;
+            self.buffers.push(buffer);
+        }
+    }
 }
 
 impl Outbox {
@@ -76,7 +101,7 @@ impl Outbox {
 
     fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = pool.buffers.pop().unwrap_or_default();
+            self.bytes = pool.take();
         }
         &mut self.bytes
     }
@@ -106,10 +131,28 @@ impl Outbox {
 
     fn give_back(&mut self, pool: &mut Pool) {
         self.sent = 0;
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if (1..=POOLED_BYTES_MAX).contains(&bytes.capacity()) && pool.buffers.len() < POOL_MAX {
-            bytes.clear();
-            pool.buffers.push(bytes);
+        pool.give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_leaves_no_more_than_the_pool_may_have() {
+        let mut pool = Pool::default();
+        for _ in 0..POOL_MAX {
+            pool.give_back(Vec::with_capacity(POOLED_BYTES_MAX));
         }
+        pool.give_back(Vec::with_capacity(POOLED_BYTES_MAX + 1));
+        pool.give_back(Vec::new());
+        assert_eq!((pool.buffers.len(), pool.bytes), (POOL_BYTES_MAX / POOLED_BYTES_MAX, POOL_BYTES_MAX));
+        while pool.take().capacity() > 0 {}
+        assert_eq!(pool.bytes, 0);
+        for _ in 0..2 * POOL_MAX {
+            pool.give_back(Vec::with_capacity(64));
+        }
+        assert_eq!(pool.buffers.len(), POOL_MAX);
     }
 }

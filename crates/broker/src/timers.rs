@@ -8,6 +8,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
+/// Entries of connections that are gone, above as many as are there, before they are looked for.
+///
+/// Each of them would stay for up to half an hour, a keep-alive and a half; whoever connects a thousand times a second
+/// could have millions of 24 bytes.
+const GONE_MAX: usize = 1_024;
+
 /// Deadlines, the next one first.
 #[derive(Debug, Default)]
 pub(crate) struct Timers(BinaryHeap<Reverse<(Instant, Key)>>);
@@ -15,6 +21,14 @@ pub(crate) struct Timers(BinaryHeap<Reverse<(Instant, Key)>>);
 impl Timers {
     pub(crate) fn arm(&mut self, at: Instant, key: Key) {
         self.0.push(Reverse((at, key)));
+    }
+
+    /// Drops the entries of connections that are gone, when they have become more than those that are there.
+    pub(crate) fn sweep(&mut self, there: usize, is_there: impl Fn(Key) -> bool) {
+        if self.0.len() > 2 * there + GONE_MAX {
+            self.0.retain(|Reverse((_, key))| is_there(*key));
+            self.0.shrink_to(2 * there + GONE_MAX);
+        }
     }
 
     /// The next entry whose time has come.
@@ -53,5 +67,21 @@ mod tests {
             (None, Some(early), None)
         );
         assert_eq!((timers.pop_due(at(9)), timers.until_next(start)), (Some(late), None));
+    }
+
+    #[test]
+    fn connections_that_are_gone_leave_no_crowd_behind() {
+        let (mut slots, mut timers, start) = (Slots::new(), Timers::default(), Instant::now());
+        let stays = slots.insert(());
+        timers.arm(start, stays);
+        for _ in 0..10 * GONE_MAX {
+            let goes = slots.insert(());
+            timers.arm(start + Duration::from_secs(1_800), goes);
+            slots.remove(goes);
+            timers.sweep(slots.len(), |key| slots.get(key).is_some());
+            assert!(timers.0.len() <= 2 + GONE_MAX);
+        }
+        assert!(timers.0.capacity() <= 2 * (2 + GONE_MAX), "the memory is given back, too");
+        assert_eq!(timers.pop_due(start), Some(stays));
     }
 }

@@ -23,6 +23,12 @@ mod serve;
 mod terminal;
 mod wall_clock;
 
+/// Gives memory back to the system after a storm, which glibc's allocator does not: it keeps what lies below the last
+/// block that is in use, in each thread's arena. It also serves the C code of the TLS library (docs/robustness.md).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     cli::main()
 }

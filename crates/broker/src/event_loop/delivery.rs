@@ -2,7 +2,7 @@
 
 use super::EventLoop;
 use super::frames::{Header, View, with_packet};
-use crate::connection::{Connection, Reply};
+use crate::connection::Reply;
 use crate::history::{What, kept};
 use crate::message::{Due, Message};
 use crate::publication::{Effects, Incoming};
@@ -192,7 +192,7 @@ impl EventLoop {
     }
 
     fn feed_replays(&mut self, key: Key) {
-        if self.connections.get(key).is_some_and(Connection::may_replay) {
+        if self.connections.get(key).is_some_and(|connection| connection.may_replay()) {
             self.mark_ready(key, false);
         }
     }

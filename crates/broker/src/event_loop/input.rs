@@ -4,7 +4,7 @@ use super::EventLoop;
 use super::lifecycle::Farewell;
 use super::sessions::is_plain;
 use crate::authorize::Denied;
-use crate::connection::{READS_PER_TURN_MAX, Reply};
+use crate::connection::{PACKETS_PER_TURN_MAX, READS_PER_TURN_MAX, Reply};
 use crate::history::{What, kept};
 use crate::publication::{Effects, now_ms};
 use crate::router::FILTER_LEVELS_MAX;
@@ -63,9 +63,13 @@ impl EventLoop {
             self.feed(key);
         }
         self.replay_more(key);
-        // What waited behind a stall comes first.
+        // What waited behind a stall, or behind the packets of an earlier turn, comes first.
+        self.packets_left = PACKETS_PER_TURN_MAX;
         self.take_bytes(key, &[]);
         for _ in 0..READS_PER_TURN_MAX {
+            if self.packets_left == 0 {
+                break;
+            }
             let Some(connection) = self.connections.get_mut(key) else { return };
             connection.has_unread = !connection.may_read();
             if connection.has_unread {
@@ -83,7 +87,7 @@ impl EventLoop {
                     self.me().counters.received_bytes.add(count as u64);
                     self.take_bytes(key, &buffer[..count]);
                     self.charge_received(key, count);
-                    if !reads_to_end && self.may_read(key) {
+                    if !reads_to_end && self.packets_left > 0 && self.may_read(key) {
                         return;
                     }
                 }
@@ -101,7 +105,7 @@ impl EventLoop {
     }
 
     fn may_read(&self, key: Key) -> bool {
-        self.connections.get(key).is_some_and(super::Connection::may_read)
+        self.connections.get(key).is_some_and(|connection| connection.may_read())
     }
 
     /// Works off the packets in what was left over and these bytes, and keeps the rest.
@@ -131,10 +135,11 @@ impl EventLoop {
         let Some(connection) = self.connections.get(key) else { return 0 };
         let version = connection.session.peer().version;
         let mut at = 0;
-        while at < bytes.len() && self.may_read(key) {
+        while at < bytes.len() && self.packets_left > 0 && self.may_read(key) {
             match mqtt_wire::decode(&bytes[at..], version, packet_bytes_max) {
                 Ok(Some((packet, used))) => {
                     at += used;
+                    self.packets_left -= 1;
                     self.take_packet(key, &packet);
                 }
                 Ok(None) => break,

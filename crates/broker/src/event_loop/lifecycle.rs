@@ -221,7 +221,7 @@ impl EventLoop {
         let mut connection = Connection::new(transport, session, client, presence, seat, self.now);
         connection.input = input;
         let (session_present, effects) = self.begin_session(&mut connection, &accepted);
-        let key = self.connections.insert(connection);
+        let key = self.connections.insert(Box::new(connection));
         let Some(connection) = self.connections.get_mut(key) else { return };
         self.clients.insert(Arc::clone(&who.client_id), key);
         let socket = connection.transport.socket();
@@ -308,6 +308,7 @@ impl EventLoop {
 
     fn close(&mut self, key: Key, farewell: &Farewell) {
         let Some(mut connection) = self.connections.remove(key) else { return };
+        self.timers.sweep(self.connections.len(), |key| self.connections.get(key).is_some());
         for (filter, _) in connection.session.subscriptions() {
             self.router.unsubscribe(filter, key);
         }
@@ -355,7 +356,7 @@ impl EventLoop {
         // Who has got no CONNACK was never here.
         let was_here = !connection.is_opening;
         let will = connection.session.take_will(*reason).filter(|_| was_here);
-        self.leave_session(connection, will);
+        self.leave_session(*connection, will);
         self.publish_event(disconnected.filter(|_| was_here));
     }
 
