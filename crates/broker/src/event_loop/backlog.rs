@@ -1,6 +1,7 @@
 //! What waits until the journal has room, in the order in which it came.
 
 use super::{EventLoop, RETRY_EVERY};
+use crate::clock;
 use crate::connection::{Reply, Stalled};
 use crate::publication::{Effects, Kept};
 use crate::slots::Key;
@@ -147,7 +148,7 @@ impl EventLoop {
     pub(super) fn finish_backlog(&mut self, deadline: Instant) {
         while !self.backlog.is_empty() && self.now < deadline {
             std::thread::sleep(RETRY_EVERY);
-            self.now = Instant::now();
+            self.now = clock::now();
             self.retry_stalled();
         }
         for waiting in self.backlog.queue.drain(..) {

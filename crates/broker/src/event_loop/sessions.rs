@@ -3,9 +3,10 @@
 use super::EventLoop;
 use super::backlog::Unowned;
 use crate::authorize::Client;
+use crate::clock::now_ms;
 use crate::connection::{Connection, Reply};
 use crate::message::{Due, Message};
-use crate::publication::{Effects, now_ms};
+use crate::publication::Effects;
 use crate::sessions::{self, Absent, Inbox, Offer, SETTLED_BYTES_MAX};
 use crate::slots::Key;
 use mqtt_session::{Accepted, Ended, Exchanges, Undelivered, Will};
@@ -122,6 +123,11 @@ impl Away {
             }
         }
         self.will_bytes = 0;
+        // In the order in which they would have been published.
+        wills.sort_unstable_by(|one, other| {
+            let key = |will: &DelayedWill| (will.at, Arc::clone(&will.client.who.client_id));
+            key(one).cmp(&key(other))
+        });
         wills
     }
 }
