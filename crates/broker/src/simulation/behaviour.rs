@@ -94,7 +94,6 @@ impl World {
             ProtocolVersion::V311 => RECEIVE_MAXIMUM_DEFAULT,
         };
         if is_persistent {
-            self.doubt_expired(at);
             link.session_before = self.clients[at].session;
             if is_clean {
                 self.counts.begun_anew += 1;

@@ -134,7 +134,6 @@ impl World {
 
     fn observe_connack(&mut self, at: usize, connack: &ConnAck<'_>) {
         assert_eq!(connack.reason, ReasonCode::Success);
-        self.doubt_expired(at);
         let session = self.clients[at].session;
         let Some(link) = &self.clients[at].link else { return };
         let (is_clean, is_persistent) = (link.is_clean, link.is_persistent);
@@ -147,8 +146,14 @@ impl World {
             (true, _) => self.counts.resumed += 1,
             (false, _) => self.lose_session(at, Stands::No),
         }
+        // What a server ends whose store has failed may be there again when it starts anew.
+        let has_failed = self.server.as_ref().is_some_and(|server| server.shared.store.failure().is_some());
         let client = &mut self.clients[at];
-        client.session = if is_persistent { Stands::Yes } else { Stands::No };
+        client.session = match is_persistent {
+            true => Stands::Yes,
+            false if has_failed => Stands::Perhaps,
+            false => Stands::No,
+        };
         client.away_since = client.link.as_ref().is_some_and(|link| link.is_lost).then_some(self.now);
     }
 

@@ -249,6 +249,8 @@ impl World {
     pub(super) fn wait(&mut self, time: Duration) {
         self.now += time;
         clock::simulated::set(self.start, START_MS, self.now);
+        // At once: whoever joins a group later does not find what waited for those who may be gone.
+        (0..self.clients.len()).for_each(|at| self.doubt_expired(at));
     }
 
     fn start_server(&mut self) {
@@ -386,17 +388,19 @@ impl World {
     /// So much time passes that sessions end.
     fn let_sessions_expire(&mut self) {
         self.settle();
-        let is_away: Vec<bool> = (0..self.clients.len()).map(|at| self.is_seen_away(at)).collect();
+        let ends = |at: usize| self.clients[at].session == Stands::Yes && self.is_seen_away(at);
+        let ends: Vec<bool> = (0..self.clients.len()).map(ends).collect();
         self.note(format_args!("two hours pass"));
         self.wait(2 * EXPIRY);
         if let Some(server) = &mut self.server {
+            // Before anybody comes back whose session is over, and would still find it.
             server.loops.iter_mut().for_each(EventLoop::step);
         }
         self.carry();
         self.settle();
         let is_kept = self.server().shared.store.failure().is_none();
-        for (at, is_away) in is_away.into_iter().enumerate() {
-            if is_away && is_kept && self.clients[at].session == Stands::Yes {
+        for (at, ends) in ends.into_iter().enumerate() {
+            if ends && is_kept {
                 self.counts.expired += 1;
                 self.lose_session(at, Stands::No);
             }
