@@ -245,7 +245,7 @@ impl World {
     /// A new link.
     pub(super) fn dial(&mut self) -> Link {
         let room = [16, 100, 1_000, 100_000][self.random.below(4) as usize];
-        let wire = super::line::Wire::new(if self.is_calm { 100_000 } else { room });
+        let wire = super::line::Wire::new(room);
         Link {
             wire,
             is_admitted: false,
