@@ -138,7 +138,8 @@ impl EventLoop {
         match unowned.effects.append(&self.shared) {
             Err(AppendError::Backlog { .. }) => return Some(Waiting::Unowned { unowned, bytes }),
             Err(error) => unowned.log_lost(&error),
-            Ok(_) => {}
+            // It may be one.
+            Ok(kept) => self.last_end = self.last_end.max(kept.position),
         }
         self.backlog.unowned_bytes -= bytes;
         None

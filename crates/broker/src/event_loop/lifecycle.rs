@@ -352,6 +352,10 @@ impl EventLoop {
                 connection.session.expect_release(packet_id);
             }
         }
+        if let Some((position, Reply::ConnAck(_))) = connection.held.back() {
+            // It may have ended a session, and did not live to see that on disk: its next connection has to.
+            self.last_end = self.last_end.max(*position);
+        }
         self.presences.disconnect(&who.client_id, *reason, self.now, now_ms());
         let disconnected = connection.presence.disconnected(&who, *reason, now_ms());
         // Who has got no CONNACK was never here.

@@ -102,6 +102,8 @@ pub(crate) struct EventLoop {
     ended: VecDeque<(Position, Reply<()>)>,
     /// The position of what was kept last.
     last_kept: Position,
+    /// The position of the last end of a session that no client waits for.
+    last_end: Position,
     /// What clients have acknowledged in this turn, to be forgotten by the store.
     settled: Transaction,
     /// Everything up to here is durable, as far as this loop was told.
@@ -149,6 +151,7 @@ impl EventLoop {
             away: Away::new(absent),
             ended: VecDeque::new(),
             last_kept: Position::NONE,
+            last_end: Position::NONE,
             settled: Transaction::new(),
             committed: shared.store.committed(),
             outgoing: Vec::new(),

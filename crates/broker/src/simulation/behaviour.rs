@@ -82,9 +82,14 @@ impl World {
     }
 
     fn connect(&mut self, at: usize) {
+        let is_clean = !self.is_calm && self.random.chance(4);
+        self.connect_as(at, is_clean);
+    }
+
+    pub(super) fn connect_as(&mut self, at: usize, is_clean: bool) {
         let profile = self.clients[at].profile;
         let is_persistent = matches!(profile.kind, Kind::Publisher | Kind::Subscriber);
-        let is_clean = !is_persistent || !self.is_calm && self.random.chance(4);
+        let is_clean = is_clean || !is_persistent;
         let mut link = self.dial();
         link.is_clean = is_clean;
         // MQTT 3.1.1 cannot begin anew and stay.

@@ -17,6 +17,7 @@ mod client;
 mod knowledge;
 mod line;
 mod network;
+mod scenarios;
 mod server;
 mod trace;
 mod world;
@@ -28,6 +29,9 @@ use world::{Counts, World};
 
 /// Every so many seeds one is run twice.
 const TWICE_EVERY: u64 = 10;
+
+/// In so many seeds everything happens that can.
+const ENOUGH: u64 = 100;
 
 /// Lines of the trace that are printed when a seed fails without having been asked for.
 const LAST_LINES: usize = 60;
@@ -74,5 +78,5 @@ fn what_is_acknowledged_arrives_and_nothing_reaches_the_unauthorised() {
         digests = digests.rotate_left(1) ^ digest;
     }
     println!("seeds 0..{seeds}, digest {digests:016x}: {total}");
-    assert!(total.is_complete(), "something never happened");
+    assert!(seeds < ENOUGH || total.is_complete(), "something never happened");
 }

@@ -323,7 +323,7 @@ impl World {
     }
 
     /// Every loop has turns until none has a reason, and the journal has everything; gives whether there was any.
-    fn settle(&mut self) -> bool {
+    pub(super) fn settle(&mut self) -> bool {
         let mut was_busy = false;
         for _ in 0..ROUNDS_MAX {
             let Some(server) = &mut self.server else { return false };
@@ -345,6 +345,16 @@ impl World {
             }
         }
         panic!("the server never comes to rest")
+    }
+
+    /// What is on its way arrives, and every loop works on it; the journal stands still.
+    pub(super) fn turn_all(&mut self) {
+        self.wait(Duration::from_millis(100));
+        self.carry();
+        if let Some(server) = &mut self.server {
+            server.loops.iter_mut().for_each(EventLoop::step);
+        }
+        self.carry();
     }
 
     fn change_policy(&mut self) {
@@ -421,6 +431,11 @@ impl World {
     /// The server ends in one of three ways, and another one starts.
     fn end(&mut self) {
         let kind = self.random.below(4);
+        self.end_by(kind);
+    }
+
+    /// 0: in order; 1: it is killed; else: the power is cut.
+    pub(super) fn end_by(&mut self, kind: u64) {
         let server = self.server.take().expect("a server between its lives");
         let was_inside = !self.disk.is_powered();
         match kind {
