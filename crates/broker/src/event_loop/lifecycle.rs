@@ -1,7 +1,7 @@
 //! Clients come and go.
 
 use super::EventLoop;
-use super::backlog::Unowned;
+use super::backlog::{END_OF_SESSION, Unowned};
 use crate::authorize::{self, Client, Denied, NotPermitted};
 use crate::carried::Ended;
 use crate::clock::now_ms;
@@ -345,7 +345,9 @@ impl EventLoop {
         // What its publish leaves behind has been promised to nobody, but its message was delivered.
         if let Some(stalled) = connection.stalled.take() {
             let (effects, name) = (stalled.effects, Arc::clone(&who.client_id));
-            let is_kept = self.let_wait(Unowned { effects, of: "a publish", name });
+            // What is to begin may have ended an earlier session.
+            let of = if matches!(stalled.reply, Reply::ConnAck(_)) { END_OF_SESSION } else { "a publish" };
+            let is_kept = self.let_wait(Unowned { effects, of, name });
             if let Reply::Ack(packet_id, QoS::ExactlyOnce) = stalled.reply
                 && is_kept
             {

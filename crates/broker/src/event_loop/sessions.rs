@@ -1,7 +1,7 @@
 //! Sessions that outlive connections: begun, resumed, kept while their clients are away, and ended.
 
 use super::EventLoop;
-use super::backlog::Unowned;
+use super::backlog::{END_OF_SESSION, Unowned};
 use crate::authorize::Client;
 use crate::clock::now_ms;
 use crate::connection::{Connection, Reply};
@@ -528,7 +528,7 @@ impl EventLoop {
     /// Has the store forget a session whose client is not there to wait for that.
     fn keep_end(&mut self, transaction: Transaction, client_id: &str) {
         if !transaction.is_empty() {
-            self.keep_quietly(transaction, "the end of a session", client_id);
+            self.keep_quietly(transaction, END_OF_SESSION, client_id);
             self.last_end = self.last_end.max(self.last_kept);
         }
     }
@@ -536,7 +536,7 @@ impl EventLoop {
     /// Whether the end of some session is not on disk yet. A new session of its client is in the journal behind it; one
     /// that is not kept has nothing there.
     fn may_be_ending(&self) -> bool {
-        self.last_end > self.committed || !self.backlog.is_empty()
+        self.last_end > self.committed || self.backlog.has_ends()
     }
 
     fn keep_quietly(&mut self, transaction: Transaction, of: &'static str, name: &str) {
