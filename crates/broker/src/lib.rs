@@ -41,6 +41,7 @@ mod seats;
 mod sessions;
 mod shared;
 mod slots;
+mod spare;
 mod tallies;
 mod timers;
 mod tls;
