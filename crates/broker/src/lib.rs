@@ -44,6 +44,7 @@ mod shared;
 #[cfg(test)]
 mod simulation;
 mod slots;
+mod spare;
 mod tallies;
 mod timers;
 mod tls;

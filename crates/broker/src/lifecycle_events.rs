@@ -5,6 +5,7 @@
 //! subscribe there gets them. They cannot be turned off.
 
 use crate::authorize::Who;
+use crate::spare;
 use mqtt_session::DisconnectReason;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
@@ -177,6 +178,7 @@ impl Presences {
                 .is_some_and(|version| version.left.is_some_and(|left| left.at == *left_at))
             {
                 self.versions.remove(client_id);
+                spare::give_back(&mut self.versions);
             }
             self.left.pop_front();
         }

@@ -223,6 +223,8 @@ mod tests {
             Cause::NotRegistered,
             Cause::NotActive,
             Cause::Policy(Blame::reserved()),
+            Cause::Signature,
+            Cause::Upgrade,
             Cause::Protocol,
             Cause::NotKept,
             Cause::Throttled(mqtt_session::Quota::ClientConnects),

@@ -55,6 +55,32 @@ fn messages_reach_the_subscribers_whose_filters_match_in_every_loop() {
 }
 
 #[test]
+fn more_packets_than_a_turn_takes_come_through_in_one_write_and_nothing_behind_it_is_needed() {
+    const PACKETS: usize = 3_000;
+    let cloud = Cloud::start();
+    let mut client = Client::dial(cloud.broker.mqtts_addr(), &cloud.device(ALLOW_ALL).tls()).unwrap();
+    let mut bytes = b"\x10\x11\0\x04MQTT\x04\x02\0\x3c\0\x05crowd".to_vec();
+    for _ in 0..PACKETS {
+        bytes.extend_from_slice(b"\xc0\0");
+    }
+    client.send_bytes(&bytes).unwrap();
+    assert!(matches!(client.receive(), Received::ConnAck(_)));
+    for number in 0..PACKETS {
+        assert!(matches!(client.receive(), Received::Pong), "{number}");
+    }
+    // The same, with the end right behind it: what came before it counts.
+    let mut to = cloud.connect(&cloud.device(ALLOW_ALL));
+    to.subscribe(&[("crowd/end", AtMostOnce)]);
+    bytes.clear();
+    for _ in 0..PACKETS {
+        bytes.extend_from_slice(b"\xc0\0");
+    }
+    bytes.extend_from_slice(b"\x30\x0b\0\x09crowd/end\xe0\0");
+    client.send_bytes(&bytes).unwrap();
+    assert_eq!(to.receive(), received("crowd/end", ""));
+}
+
+#[test]
 fn qos_is_the_lower_of_publisher_and_subscriber_and_both_ends_acknowledge() {
     let cloud = Cloud::start();
     let mut low = cloud.connect(&cloud.device(ALLOW_ALL));

@@ -110,7 +110,7 @@ impl EventLoop {
     }
 
     /// Works off the packets in what was left over and these bytes, and keeps the rest.
-    pub(super) fn take_bytes(&mut self, key: Key, bytes: &[u8]) {
+    fn take_bytes(&mut self, key: Key, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.input.is_empty() {
             let used = self.take_packets(key, bytes);

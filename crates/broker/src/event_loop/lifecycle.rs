@@ -14,6 +14,7 @@ use crate::publication::{self, Incoming, Source};
 use crate::refusal_log::log_refusal;
 use crate::sessions;
 use crate::slots::Key;
+use crate::spare;
 use crate::transport::Transport;
 use mio::Interest;
 use mqtt_session::{
@@ -271,9 +272,8 @@ impl EventLoop {
         self.send_connack(key, &accepted, session_present);
         self.publish_event(connected);
         self.go_online(key);
-        // Clients may send on without waiting for CONNACK. [MQTT311 3.1.4-5]
-        self.take_bytes(key, &[]);
-        // rustls may hold decrypted bytes that no event will announce.
+        // Clients may send on without waiting for CONNACK [MQTT311 3.1.4-5], and rustls may hold decrypted bytes that no
+        // event will announce.
         self.mark_ready(key, false);
     }
 
@@ -317,6 +317,7 @@ impl EventLoop {
         let who = Arc::clone(&connection.client.who);
         if self.clients.get(&who.client_id) == Some(&key) {
             self.clients.remove(&who.client_id);
+            spare::give_back(&mut self.clients);
         }
         farewell.say_to(&mut connection, &mut self.pool);
         // What was decided before is sent as far as it goes; the client may be gone, which is no news.

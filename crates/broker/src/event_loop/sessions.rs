@@ -9,6 +9,7 @@ use crate::message::{Due, Message};
 use crate::publication::Effects;
 use crate::sessions::{self, Absent, Inbox, Offer, SETTLED_BYTES_MAX};
 use crate::slots::Key;
+use crate::spare;
 use mqtt_session::{Accepted, Ended, Exchanges, Undelivered, Will};
 use mqtt_wire::{SubscriptionOptions, TopicFilter};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -100,6 +101,7 @@ impl Away {
 
     fn remove(&mut self, client_id: &str) -> Option<Session> {
         let (client_id, session) = self.sessions.remove_entry(client_id)?;
+        spare::give_back(&mut self.sessions);
         for at in session.times() {
             self.due.remove(&(at, Arc::clone(&client_id)));
         }

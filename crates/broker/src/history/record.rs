@@ -22,7 +22,7 @@ pub(crate) struct Bounds {
     pub(crate) bytes_max: usize,
 }
 
-/// Of an event loop's clients. A client that is well has one or two happenings of 300 bytes: room for a few ten thousand,
+/// Of an event loop's clients. A client that is well has one or two happenings and takes a kilobyte: room for 16,000,
 /// of which those with trouble are touched last.
 pub(crate) const BOUNDS_LOOP: Bounds = Bounds { stories_max: 32_768, bytes_max: 16 * 1024 * 1024 };
 
@@ -45,15 +45,16 @@ pub(crate) enum Subject {
 
 impl Subject {
     fn bytes_len(&self) -> usize {
-        // The maps' own cost included.
-        128 + if let Self::Client(client_id) = self { client_id.len() } else { 0 }
+        // Its places in the table and in the order, of which either may be half empty, included.
+        384 + if let Self::Client(client_id) = self { client_id.len() } else { 0 }
     }
 }
 
 impl Happening {
+    /// Memory of its texts; its own is the story's.
     fn bytes_len(&self) -> usize {
         let principal = self.principal.as_ref().map_or(0, |principal| principal.len());
-        size_of::<Self>() + principal + self.what.bytes_len()
+        principal + self.what.bytes_len()
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -83,6 +84,24 @@ struct Story {
     bytes: usize,
 }
 
+impl Story {
+    fn push(&mut self, happening: Happening) {
+        if self.happenings.len() >= ENTRIES_MAX
+            && let Some(oldest) = self.happenings.pop_front()
+        {
+            self.bytes -= oldest.bytes_len();
+        }
+        if self.happenings.len() == self.happenings.capacity() {
+            // Most clients come and go once: room for that, and not for the four that a first push would make.
+            let more = self.happenings.len().max(2);
+            self.happenings.reserve_exact(more);
+            self.bytes += more * size_of::<Happening>();
+        }
+        self.bytes += happening.bytes_len();
+        self.happenings.push_back(happening);
+    }
+}
+
 impl Record {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self { bounds, stories: HashMap::new(), order: VecDeque::new(), touches: 0, bytes: 0 }
@@ -102,15 +121,7 @@ impl Record {
                 last.count += happening.count;
                 (last.until_ms, last.source) = (happening.until_ms, happening.source);
             }
-            _ => {
-                story.bytes += happening.bytes_len();
-                story.happenings.push_back(happening);
-                if story.happenings.len() > ENTRIES_MAX
-                    && let Some(oldest) = story.happenings.pop_front()
-                {
-                    story.bytes -= oldest.bytes_len();
-                }
-            }
+            _ => story.push(happening),
         }
         self.bytes = self.bytes - before + story.bytes;
         self.order.push_back((self.touches, subject));

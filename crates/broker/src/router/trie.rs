@@ -4,6 +4,7 @@
 //! [AWS iot topics] `a/#` does not match `a`, unlike in the standard: [`MatchRules`] says which holds. A wildcard in the
 //! first level matches no topic that begins with `$`.
 
+use crate::spare;
 use mqtt_wire::topic::MatchRules;
 use std::collections::HashMap;
 
@@ -131,6 +132,7 @@ impl<V> Node<V> {
                 self.any = None;
             } else {
                 self.children.remove(level);
+                spare::give_back(&mut self.children);
             }
         }
         removed
