@@ -171,7 +171,7 @@ fn black_box_tests(options: &Options) -> Outcome {
 /// What the long tier adds, for its summary.
 pub(crate) fn long_tier() -> String {
     format!(
-        "{FULL_SEEDS} power-cut seeds per simulation (of journal, state and logs), 1000 power cuts of the whole binary, \
+        "{FULL_SEEDS} power-cut seeds per simulation (of journal, state, logs and sessions), 1000 power cuts of the whole binary, \
          {FULL_PROPTEST_CASES} cases per property test, {} s of coverage-guided fuzzing per target ({} s of MQTT's), the MQTT codec beside two \
          others, black-box tests of the server's slow clocks, the emulated board with each kind of key and TLS version, and with \
          its network, clock, program and power failing",

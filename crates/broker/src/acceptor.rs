@@ -6,13 +6,14 @@
 
 use crate::admission::Door;
 use crate::broker::WAKER;
+use crate::clock::{self, now_ms};
 use crate::counters::ThreadCounters;
 use crate::handshake::{Arrival, Connected, Refusal, Stage, Unfinished};
 use crate::history::Cause;
 use crate::iot_log;
 use crate::lifecycle_events::connect_failed;
 use crate::listener::{self, Listener, Port};
-use crate::publication::{self, now_ms};
+use crate::publication;
 use crate::reception::{Pass, Reception, TurnedAway};
 use crate::refusal_log::RefusalLog;
 use crate::shared::Shared;
@@ -100,7 +101,7 @@ impl Acceptor {
             deadlines: VecDeque::new(),
             current: None,
             paused_until: None,
-            log: RefusalLog::new(Instant::now()),
+            log: RefusalLog::new(clock::now()),
         })
     }
 
@@ -119,7 +120,7 @@ impl Acceptor {
     }
 
     fn turn(&mut self, events: &mut Events) {
-        let timeout = self.timeout(Instant::now());
+        let timeout = self.timeout(clock::now());
         if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
         {
@@ -140,7 +141,7 @@ impl Acceptor {
                 self.current = None;
             }
         }
-        let now = Instant::now();
+        let now = clock::now();
         for carried in self.reception().take_carried() {
             let peer = carried.peer;
             match Unfinished::carried(carried) {
@@ -332,7 +333,7 @@ impl Acceptor {
             return tracing::error!(%error, "cannot hand over a connection");
         }
         // A little later than that of the accept, at most by the time that the hello took.
-        let deadline = Instant::now() + self.connect_deadline;
+        let deadline = clock::now() + self.connect_deadline;
         self.shared.web.hand_over(Visitor { stream: OwnedFd::from(stream).into(), peer, deadline, pass });
     }
 
@@ -393,7 +394,7 @@ impl Acceptor {
             Stage::Tls => self.counters.handshakes_failed.increment(),
             Stage::Connect => self.counters.connects_refused.increment(),
         }
-        self.tell(peer, refusal, Instant::now());
+        self.tell(peer, refusal, clock::now());
         let failed = refusal.unauthorized.as_ref().and_then(|who| connect_failed(who, now_ms()));
         if let Some(event) = failed
             && let Err(error) = publication::from_server(&self.shared, &event)

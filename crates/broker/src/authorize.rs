@@ -7,9 +7,9 @@
 
 use crate::account::Place;
 use crate::carried::Identity;
+use crate::clock::now_ms;
 use crate::history::{Blame, Cause};
 use crate::message::Due;
-use crate::publication::now_ms;
 use crate::shared::Shared;
 use crate::topics::{self, Topic};
 use iot_policy::{Action, Context, Decision, Effect, PolicySet, Resource};

@@ -3,6 +3,7 @@
 use crate::acceptor::Acceptor;
 use crate::admission::Admission;
 use crate::carried::Carried;
+use crate::clock;
 use crate::completion::Settled;
 use crate::control::{Asked, ClientState, DirectMessage, Question, Reply, Sent};
 use crate::counters::{Counters, ThreadCounters};
@@ -104,17 +105,7 @@ impl Broker {
             let thread = spawn(format!("mqtt-{index}"), move || event_loop.run())?;
             broker.threads().loops.push(thread);
         }
-        let peers = Arc::downgrade(&shared);
-        shared.store.on_commit(Box::new(move |news| {
-            // Weak: the store outlives the broker, and its callbacks live as long as it does.
-            let Some(shared) = peers.upgrade() else { return };
-            for peer in &shared.peers {
-                peer.mailbox.post(match &news {
-                    Ok(position) => Mail::Committed(*position),
-                    Err(lost) => Mail::Lost(lost.clone()),
-                });
-            }
-        }));
+        tell_of_commits(&shared);
         let acceptor =
             Acceptor::new(acceptor_poll, listeners, tls, shared, counters, config.connect_deadline)
                 .map_err(StartError::Loop)?;
@@ -160,7 +151,7 @@ impl Broker {
     /// There is no room; the counters have it.
     pub fn admit(&self, address: IpAddr, descriptors: usize) -> Result<Pass, TurnedAway> {
         let address = address.to_canonical();
-        self.shared.reception.enter(address, descriptors, Instant::now()).inspect_err(|why| {
+        self.shared.reception.enter(address, descriptors, clock::now()).inspect_err(|why| {
             // The port is the carrier's affair.
             self.shared.turned_away(SocketAddr::new(address, 0), *why);
         })
@@ -294,7 +285,7 @@ impl Broker {
     /// clients is sent; then every connection is closed and its will published. Blocks, at most a little longer than
     /// `timeout`; what is not done by then is left.
     pub fn drain(&self, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::now() + timeout;
         self.end(deadline);
     }
 
@@ -308,7 +299,7 @@ impl Broker {
             tracing::error!("the accepting thread had panicked");
         }
         let settled = self.tell_all(|ticket| Mail::Drain { deadline, ticket });
-        let patience = deadline.saturating_duration_since(Instant::now()) + DRAIN_GRACE;
+        let patience = deadline.saturating_duration_since(clock::now()) + DRAIN_GRACE;
         if !settled.wait_for(patience) {
             tracing::error!("an event loop did not end in time and is left behind");
             return;
@@ -335,7 +326,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.end(Instant::now());
+        self.end(clock::now());
     }
 }
 
@@ -343,6 +334,21 @@ impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broker").field("addresses", &self.addresses).finish_non_exhaustive()
     }
+}
+
+/// Has the store tell every loop what has become durable.
+pub(crate) fn tell_of_commits(shared: &Arc<Shared>) {
+    let peers = Arc::downgrade(shared);
+    shared.store.on_commit(Box::new(move |news| {
+        // Weak: the store outlives the broker, and its callbacks live as long as it does.
+        let Some(shared) = peers.upgrade() else { return };
+        for peer in &shared.peers {
+            peer.mailbox.post(match &news {
+                Ok(position) => Mail::Committed(*position),
+                Err(lost) => Mail::Lost(lost.clone()),
+            });
+        }
+    }));
 }
 
 fn listen(config: &BrokerConfig) -> Result<(Vec<Listener>, Addresses), StartError> {

@@ -2,6 +2,7 @@
 
 use crate::authorize::{self, Client, Who};
 use crate::carried::{Carried, Ended, Identity};
+use crate::clock;
 use crate::history::Cause;
 use crate::message::Due;
 use crate::reception::Pass;
@@ -18,7 +19,6 @@ use rustls::{AlertDescription, HandshakeKind, ServerConnection};
 use std::io::{self, ErrorKind, Read as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 use uuid::Uuid;
 
 /// Largest CONNECT of a client whose certificate is not active: enough to learn its client id for the log.
@@ -227,6 +227,8 @@ impl Unfinished {
         let leaf = match &self.transport {
             Transport::Tls(_, tls) => tls.peer_certificates().and_then(<[_]>::first),
             Transport::Plain(_) | Transport::Carried(_) => None,
+            #[cfg(test)]
+            Transport::Simulated(_) => None,
         };
         leaf.map(|leaf| CertificateId::of_der(leaf)).ok_or_else(|| {
             let cause = Cause::NoCertificate;
@@ -319,8 +321,10 @@ impl Unfinished {
         let server_name = match &self.transport {
             Transport::Tls(_, tls) => tls.server_name(),
             Transport::Plain(_) | Transport::Carried(_) => self.domain_name.as_deref(),
+            #[cfg(test)]
+            Transport::Simulated(_) => None,
         };
-        authorize::connect(shared, connect, identity, self.peer, server_name, Instant::now())
+        authorize::connect(shared, connect, identity, self.peer, server_name, clock::now())
             .map(|(session, accepted, client)| Connected { session, accepted, client, connect_bytes })
             .map_err(|denied| {
                 let client_id = Some(connect.client_id.to_owned());

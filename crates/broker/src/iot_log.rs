@@ -1,10 +1,11 @@
 //! What happens outside of the event loops, in the log group `AWSIotLogsV2`; `event_loop/iot_log` has the rest.
 
 use crate::authorize::Who;
+use crate::clock::now_ms;
 use crate::handshake::Refusal;
 use crate::history::Cause;
 use crate::over_http::{WebCaller, WebRequest};
-use crate::publication::{Publish, now_ms};
+use crate::publication::Publish;
 use crate::sessions::{Waiting, Whom};
 use services::{EventType, IotLog, LogEvent, LogLevel, Transport};
 use std::net::SocketAddr;

@@ -17,6 +17,7 @@ mod admission;
 mod authorize;
 mod broker;
 mod carried;
+mod clock;
 mod completion;
 mod config;
 mod connection;
@@ -40,6 +41,8 @@ mod router;
 mod seats;
 mod sessions;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod slots;
 mod spare;
 mod tallies;

@@ -1,5 +1,6 @@
 //! A message on its way to subscribers.
 
+use crate::clock;
 use crate::sessions::{Entry, Group};
 use bytes::Bytes;
 use mqtt_session::Attached;
@@ -62,7 +63,7 @@ impl Message {
         attached: Attached,
     ) -> Arc<Self> {
         let expires_at =
-            attached.expiry_s.map(|expiry_s| Instant::now() + Duration::from_secs(expiry_s.into()));
+            attached.expiry_s.map(|expiry_s| clock::now() + Duration::from_secs(expiry_s.into()));
         let (topic, payload) = (topic.as_str().into(), Bytes::copy_from_slice(payload));
         Arc::new(Self { topic, payload, qos, retain, attached, expires_at })
     }
@@ -92,7 +93,7 @@ impl Message {
             qos,
             retain: true,
             attached: Attached::from_stored(&retained.properties, expiry_s),
-            expires_at: left_ms.map(|left_ms| Instant::now() + Duration::from_millis(left_ms)),
+            expires_at: left_ms.map(|left_ms| clock::now() + Duration::from_millis(left_ms)),
         }))
     }
 

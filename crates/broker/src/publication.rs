@@ -1,5 +1,6 @@
 //! A message from publisher to rules: what it brings about, and how messages of the API come in.
 
+use crate::clock::{self, now_ms};
 use crate::iot_log;
 use crate::lifecycle_events::Event;
 use crate::message::Message;
@@ -17,7 +18,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use store::{AppendError, Commit, Position, Transaction};
 use uuid::Uuid;
 
@@ -238,7 +238,7 @@ impl Effects {
 
     /// Appends the changes together with as many offers as one record takes.
     fn append_offers(&mut self, shared: &Shared) -> Result<Kept, AppendError> {
-        let (before, now) = (self.transaction.mark(), Instant::now());
+        let (before, now) = (self.transaction.mark(), clock::now());
         let written = shared.sessions.write_offers(&self.offers, &mut self.transaction, now, now_ms());
         match self.append_changes(shared) {
             Ok(kept) => {
@@ -353,7 +353,7 @@ pub(crate) fn from_outside(shared: &Shared, publish: &Publish<'_>) -> Result<Pub
     if let Topic::Reserved(reason) = topics::of_publish(publish.topic) {
         return Err(refused(reason.to_owned()));
     }
-    shared.account.publish_in_elsewhere(publish.retain.then_some(publish.topic), Instant::now())?;
+    shared.account.publish_in_elsewhere(publish.retain.then_some(publish.topic), clock::now())?;
     let published = publish_to_all(shared, topic, publish)?;
     iot_log::published_over_http(&shared.iot_log, publish);
     Ok(published)
@@ -404,14 +404,9 @@ fn publish_to_all(
     let Kept { position, .. } = effects.append(shared)?;
     shared.post_to_all(&messages);
     let mut handed_out = shared.handed_out();
-    shared.sessions.give_unkept(unkept, Instant::now(), &mut handed_out);
+    shared.sessions.give_unkept(unkept, clock::now(), &mut handed_out);
     shared.tell(handed_out);
     Ok(Published(shared.store.when_committed(position)))
-}
-
-pub(crate) fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! What all threads of the broker share.
 
 use crate::account::Account;
+use crate::clock::{self, now_ms};
 use crate::config::StartError;
 use crate::counters::ThreadCounters;
 use crate::history::{Cause, Refusals};
 use crate::iot_log;
 use crate::mailbox::{Mail, Mailbox};
 use crate::message::Message;
-use crate::publication::now_ms;
 use crate::reception::{Reception, TurnedAway};
 use crate::sessions::{Absent, Concerned, HandedOut, Loaded, Offer, SETTLED_BYTES_MAX, Sessions};
 use crate::tallies::ThreadTallies;
@@ -19,7 +19,7 @@ use mqtt_wire::QoS;
 use registry::Registry;
 use rules::Rules;
 use services::{IotLog, LogLevel, Retained};
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -54,8 +54,15 @@ pub(crate) struct Shared {
     /// Mailboxes that are more than half full.
     congested: Arc<AtomicUsize>,
     stop_accepting: AtomicBool,
-    hasher: RandomState,
+    hasher: Placing,
 }
+
+/// What decides which loop a client belongs to: nobody must be able to choose names that all come to one.
+#[cfg(not(test))]
+type Placing = std::hash::RandomState;
+/// The same in every run, for the simulation.
+#[cfg(test)]
+type Placing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 /// One event loop, from outside.
 pub(crate) struct Peer {
@@ -105,7 +112,7 @@ impl Shared {
         congested: Arc<AtomicUsize>,
     ) -> Result<(Self, Vec<Vec<Absent>>), StartError> {
         let Parts { registry, rules, retained, store, iot_log, identities: _ } = parts;
-        let (limits, hasher) = (Arc::new(config.limits.clone()), RandomState::new());
+        let (limits, hasher) = (Arc::new(config.limits.clone()), Placing::default());
         let place_of = |client_id: &str| place_of(&hasher, client_id, peers.len());
         let Loaded { sessions, absent } = Loaded::load(&store, &limits, peers.len(), place_of, now_ms())?;
         let stop_accepting = AtomicBool::new(false);
@@ -127,7 +134,7 @@ impl Shared {
             sessions,
             store,
             iot_log,
-            account: Account::new(Arc::clone(&limits), Instant::now()),
+            account: Account::new(Arc::clone(&limits), clock::now()),
             limits,
             peers,
             acceptor_tallies: ThreadTallies::default(),
@@ -247,6 +254,6 @@ impl Shared {
     }
 }
 
-fn place_of(hasher: &RandomState, client_id: &str, loops: usize) -> usize {
+fn place_of(hasher: &Placing, client_id: &str, loops: usize) -> usize {
     (hasher.hash_one(client_id) % loops as u64) as usize
 }

@@ -21,6 +21,9 @@ pub(crate) enum Transport {
     Tls(TcpStream, Box<ServerConnection>),
     /// MQTT over WebSocket, unframed.
     Carried(Pipe),
+    /// Plain MQTT over a link that a simulation carries.
+    #[cfg(test)]
+    Simulated(crate::simulation::Line),
 }
 
 /// The broker's end of a carried connection.
@@ -53,6 +56,8 @@ impl Transport {
         match self {
             Self::Plain(socket) | Self::Tls(socket, _) => socket,
             Self::Carried(pipe) => &mut pipe.socket,
+            #[cfg(test)]
+            Self::Simulated(line) => line,
         }
     }
 
@@ -62,6 +67,8 @@ impl Transport {
             Self::Plain(_) => "tcp",
             Self::Tls(..) => "tls",
             Self::Carried(_) => "websocket",
+            #[cfg(test)]
+            Self::Simulated(_) => "simulated",
         }
     }
 
@@ -70,6 +77,8 @@ impl Transport {
         match self {
             Self::Plain(_) | Self::Tls(..) => None,
             Self::Carried(pipe) => pipe.line.ended(),
+            #[cfg(test)]
+            Self::Simulated(_) => None,
         }
     }
 
@@ -78,6 +87,8 @@ impl Transport {
         match self {
             Self::Plain(socket) | Self::Tls(socket, _) => socket.local_addr().ok(),
             Self::Carried(pipe) => pipe.local,
+            #[cfg(test)]
+            Self::Simulated(_) => None,
         }
     }
 
@@ -90,6 +101,8 @@ impl Transport {
             Self::Plain(socket) => read_plain(socket, buffer),
             Self::Tls(socket, tls) => read_tls(socket, tls, buffer),
             Self::Carried(pipe) => read_plain(&mut pipe.socket, buffer),
+            #[cfg(test)]
+            Self::Simulated(line) => read_plain(line, buffer),
         }
     }
 
@@ -103,6 +116,8 @@ impl Transport {
         match self {
             Self::Plain(socket) => write_plain(socket, bytes),
             Self::Carried(pipe) => write_plain(&mut pipe.socket, bytes),
+            #[cfg(test)]
+            Self::Simulated(line) => write_plain(line, bytes),
             Self::Tls(socket, tls) => {
                 let mut taken = 0;
                 while seal_out(socket, tls)? && taken < bytes.len() {
@@ -121,6 +136,8 @@ impl Transport {
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Plain(_) | Self::Carried(_) => Ok(true),
+            #[cfg(test)]
+            Self::Simulated(_) => Ok(true),
             Self::Tls(socket, tls) => seal_out(socket, tls),
         }
     }
@@ -140,6 +157,8 @@ impl Transport {
         let _ = match self {
             Self::Plain(socket) | Self::Tls(socket, _) => socket.shutdown(Shutdown::Write),
             Self::Carried(pipe) => pipe.socket.shutdown(Shutdown::Write),
+            #[cfg(test)]
+            Self::Simulated(line) => line.shut_down(),
         };
     }
 }

@@ -56,7 +56,7 @@ impl Applier {
         let _end = EndOfThread(self.shared.clone());
         loop {
             let done = match self.next_work() {
-                Work::Batch(batch) => self.apply(&batch).and_then(|()| self.settle()),
+                Work::Batch(batch) => self.take_in(&batch),
                 Work::Settle => self.settle(),
                 Work::End => break,
             };
@@ -68,6 +68,12 @@ impl Applier {
         if let Err(error) = self.last_checkpoint() {
             self.shared.fail(&format!("the last checkpoint failed: {error}"));
         }
+    }
+
+    /// Applies a batch as far as there is room.
+    pub(crate) fn take_in(&mut self, batch: &[PendingRecord]) -> io::Result<()> {
+        self.apply(batch)?;
+        self.settle()
     }
 
     fn next_work(&self) -> Work {
@@ -132,7 +138,7 @@ impl Applier {
     }
 
     /// What is in the journal and found no room is applied by the next start: nothing is lost without a checkpoint.
-    fn last_checkpoint(&mut self) -> io::Result<()> {
+    pub(crate) fn last_checkpoint(&mut self) -> io::Result<()> {
         let applied = {
             let queue = self.shared.queue();
             let failed = matches!(queue.refusal, Some(AppendError::Failed { .. }));

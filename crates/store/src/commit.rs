@@ -24,6 +24,9 @@ pub(crate) struct Ledger {
     /// A copy of `State::committed` that is read without the lock.
     committed: AtomicU64,
     callbacks: RwLock<Vec<Callback>>,
+    /// Who moves the store on, if it has no threads.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) steps: std::sync::OnceLock<crate::steps::Driver>,
 }
 
 struct State {
@@ -70,6 +73,8 @@ impl Ledger {
             changed: Condvar::new(),
             committed: AtomicU64::new(committed.0),
             callbacks: RwLock::new(Vec::new()),
+            #[cfg(any(test, feature = "sim"))]
+            steps: std::sync::OnceLock::new(),
         }
     }
 
@@ -140,6 +145,16 @@ impl Ledger {
         }
     }
 
+    fn wait<'l>(&'l self, state: MutexGuard<'l, State>) -> MutexGuard<'l, State> {
+        #[cfg(any(test, feature = "sim"))]
+        if let Some(driver) = self.steps.get() {
+            drop(state);
+            driver.step();
+            return self.lock();
+        }
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -187,7 +202,7 @@ impl Commit {
                     if let Some(outcome) = state.outcome(self.position) {
                         return outcome;
                     }
-                    state = ledger.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = ledger.wait(state);
                 }
             }
         }

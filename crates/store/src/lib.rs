@@ -22,6 +22,8 @@ mod journal;
 mod keyed;
 mod metrics;
 mod open;
+#[cfg(any(test, feature = "sim"))]
+mod steps;
 mod store;
 mod transaction;
 mod writer;
@@ -31,6 +33,8 @@ pub use error::{AppendError, Lost, OpenError, ReadError, TornTail};
 pub use keyed::KeyValues;
 pub use metrics::{COMMIT_MICROSECONDS, JournalMetrics};
 pub use open::{Opening, StateEngine, StoreOptions};
+#[cfg(any(test, feature = "sim"))]
+pub use steps::Steps;
 pub use store::Store;
 pub use transaction::{ConsumerId, Keyspace, Mark, Transaction};
 

@@ -34,6 +34,9 @@ pub struct StoreOptions {
     pub backlog_bytes_max: u64,
     /// See [`limits::CHECKPOINT_BYTES`](crate::limits::CHECKPOINT_BYTES), the default.
     pub checkpoint_bytes: u64,
+    /// Who moves the store on instead of its threads, for simulations. Defaults to the threads.
+    #[cfg(any(test, feature = "sim"))]
+    pub steps: Option<crate::Steps>,
 }
 
 /// What keeps the keyed state.
@@ -71,6 +74,8 @@ impl StoreOptions {
             segment_bytes_max: SEGMENT_BYTES_MAX,
             backlog_bytes_max: BACKLOG_BYTES_MAX,
             checkpoint_bytes: CHECKPOINT_BYTES,
+            #[cfg(any(test, feature = "sim"))]
+            steps: None,
         }
     }
 }
@@ -215,6 +220,11 @@ impl Opening {
             shortage_told_at: None,
             retry_at: None,
         };
+        #[cfg(any(test, feature = "sim"))]
+        if let Some(steps) = &options.steps {
+            steps.take_over(shared.clone(), writer, applier);
+            return Ok(Store::new(shared, Threads { writer: None, applier: None, lock: Some(lock) }));
+        }
         let writer_shared = shared.clone();
         let writer = spawn("store-writer", move || writer::run(&writer_shared, writer)).map_err(failed)?;
         let applier = spawn("store-applier", move || applier.run()).map_err(failed)?;

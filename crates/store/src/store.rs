@@ -102,7 +102,13 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn wait<'a>(&self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    pub(crate) fn wait<'a>(&'a self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        #[cfg(any(test, feature = "sim"))]
+        if let Some(driver) = self.ledger.steps.get() {
+            drop(queue);
+            driver.step();
+            return self.queue();
+        }
         self.queue_changed.wait(queue).unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,23 +14,31 @@ use crate::{AppendError, Position};
 pub(crate) fn run(shared: &Arc<Shared>, mut journal: JournalWriter) {
     let _end = EndOfThread(shared);
     while let Some(batch) = next_batch(shared) {
-        let begun = Instant::now();
-        match journal.append(&batch) {
-            Ok(()) => {
-                let bytes = batch.iter().map(PendingRecord::bytes).sum();
-                shared.counters.committed(batch.len(), bytes, begun.elapsed());
-                committed(shared, batch);
-            }
-            Err(WriteError::Shortage(error)) => {
-                tracing::warn!(%error, "the journal cannot grow: what waited for it is refused");
-                lost(shared, &batch);
-            }
-            Err(WriteError::Fatal(error)) => {
-                shared.fail(&format!("the journal cannot be written: {error}"));
-                break;
-            }
+        if !write(shared, &mut journal, batch) {
+            break;
         }
     }
+}
+
+/// Writes a batch and tells of it; gives whether more can be written.
+pub(crate) fn write(shared: &Shared, journal: &mut JournalWriter, batch: Vec<PendingRecord>) -> bool {
+    let begun = Instant::now();
+    match journal.append(&batch) {
+        Ok(()) => {
+            let bytes = batch.iter().map(PendingRecord::bytes).sum();
+            shared.counters.committed(batch.len(), bytes, begun.elapsed());
+            committed(shared, batch);
+        }
+        Err(WriteError::Shortage(error)) => {
+            tracing::warn!(%error, "the journal cannot grow: what waited for it is refused");
+            lost(shared, &batch);
+        }
+        Err(WriteError::Fatal(error)) => {
+            shared.fail(&format!("the journal cannot be written: {error}"));
+            return false;
+        }
+    }
+    true
 }
 
 /// Tells the applier that no more comes; after a panic (a callback's), also everybody who waits.
@@ -58,7 +66,7 @@ fn next_batch(shared: &Shared) -> Option<Vec<PendingRecord>> {
     Some(take_batch(&mut queue))
 }
 
-fn take_batch(queue: &mut Queue) -> Vec<PendingRecord> {
+pub(crate) fn take_batch(queue: &mut Queue) -> Vec<PendingRecord> {
     let mut bytes = 0;
     let fitting = queue
         .appended

@@ -1,6 +1,7 @@
 //! What waits until the journal has room, in the order in which it came.
 
 use super::{EventLoop, RETRY_EVERY};
+use crate::clock;
 use crate::connection::{Reply, Stalled};
 use crate::publication::{Effects, Kept};
 use crate::slots::Key;
@@ -19,6 +20,8 @@ const UNOWNED_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(super) struct Backlog {
     queue: VecDeque<Waiting>,
     unowned_bytes: usize,
+    /// How many of them end a session.
+    ends: usize,
     /// Before this the journal is not asked again.
     retry_at: Option<Instant>,
 }
@@ -33,6 +36,9 @@ enum Waiting {
     },
 }
 
+/// What an [`Unowned`] is of that ends a session, or may: its client could be told so before it is on disk.
+pub(super) const END_OF_SESSION: &str = "the end of a session";
+
 /// What a message leaves behind whose sender waits for nothing.
 pub(super) struct Unowned {
     pub(super) effects: Effects,
@@ -45,6 +51,11 @@ pub(super) struct Unowned {
 impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether the end of a session waits.
+    pub(super) fn has_ends(&self) -> bool {
+        self.ends > 0
     }
 }
 
@@ -75,6 +86,7 @@ impl EventLoop {
             return false;
         }
         self.backlog.unowned_bytes += bytes;
+        self.backlog.ends += usize::from(unowned.of == END_OF_SESSION);
         self.backlog.queue.push_back(Waiting::Unowned { unowned, bytes });
         true
     }
@@ -134,11 +146,14 @@ impl EventLoop {
     }
 
     fn retry_unowned(&mut self, mut unowned: Unowned, bytes: usize) -> Option<Waiting> {
+        let is_end = unowned.of == END_OF_SESSION;
         match unowned.effects.append(&self.shared) {
             Err(AppendError::Backlog { .. }) => return Some(Waiting::Unowned { unowned, bytes }),
             Err(error) => unowned.log_lost(&error),
+            Ok(kept) if is_end => self.last_end = self.last_end.max(kept.position),
             Ok(_) => {}
         }
+        self.backlog.ends -= usize::from(is_end);
         self.backlog.unowned_bytes -= bytes;
         None
     }
@@ -147,7 +162,7 @@ impl EventLoop {
     pub(super) fn finish_backlog(&mut self, deadline: Instant) {
         while !self.backlog.is_empty() && self.now < deadline {
             std::thread::sleep(RETRY_EVERY);
-            self.now = Instant::now();
+            self.now = clock::now();
             self.retry_stalled();
         }
         for waiting in self.backlog.queue.drain(..) {

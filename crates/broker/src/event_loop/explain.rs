@@ -2,12 +2,12 @@
 
 use super::EventLoop;
 use crate::authorize::Denied;
+use crate::clock::now_ms;
 use crate::connection::Connection;
 use crate::history::{
     AbsentReport, Asking, Audience, ClientReport, ConnectionReport, LastPublish, Load, NEAR_MISSES_MAX, Near,
     RECEIVERS_MAX, Receiver, SUBSCRIPTIONS_SCANNED_MAX, Subject, Survey, near_miss,
 };
-use crate::publication::now_ms;
 use crate::router::Found;
 use crate::sessions::Recipient;
 use crate::slots::Key;

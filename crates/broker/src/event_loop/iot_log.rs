@@ -4,8 +4,8 @@
 
 use super::EventLoop;
 use crate::authorize::{Denied, Who};
+use crate::clock::now_ms;
 use crate::iot_log::{AUTHORIZATION_FAILURE, THROTTLED, of_client};
-use crate::publication::now_ms;
 use crate::slots::Key;
 use iot_policy::Action;
 use mqtt_session::{DisconnectReason, Quota, Throttled};

@@ -1,15 +1,16 @@
 //! Clients come and go.
 
 use super::EventLoop;
-use super::backlog::Unowned;
+use super::backlog::{END_OF_SESSION, Unowned};
 use crate::authorize::{self, Client, Denied, NotPermitted};
 use crate::carried::Ended;
+use crate::clock::now_ms;
 use crate::connection::{Connection, Opening, Reply};
 use crate::handshake::{Arrival, Refusal, Stage};
 use crate::history::Cause;
 use crate::lifecycle_events::{self, Event};
 use crate::outbox::Pool;
-use crate::publication::{self, Incoming, Source, now_ms};
+use crate::publication::{self, Incoming, Source};
 use crate::refusal_log::log_refusal;
 use crate::sessions;
 use crate::slots::Key;
@@ -345,12 +346,18 @@ impl EventLoop {
         // What its publish leaves behind has been promised to nobody, but its message was delivered.
         if let Some(stalled) = connection.stalled.take() {
             let (effects, name) = (stalled.effects, Arc::clone(&who.client_id));
-            let is_kept = self.let_wait(Unowned { effects, of: "a publish", name });
+            // What is to begin may have ended an earlier session.
+            let of = if matches!(stalled.reply, Reply::ConnAck(_)) { END_OF_SESSION } else { "a publish" };
+            let is_kept = self.let_wait(Unowned { effects, of, name });
             if let Reply::Ack(packet_id, QoS::ExactlyOnce) = stalled.reply
                 && is_kept
             {
                 connection.session.expect_release(packet_id);
             }
+        }
+        if let Some((position, Reply::ConnAck(_))) = connection.held.back() {
+            // It may have ended a session, and did not live to see that on disk: its next connection has to.
+            self.last_end = self.last_end.max(*position);
         }
         self.presences.disconnect(&who.client_id, *reason, self.now, now_ms());
         let disconnected = connection.presence.disconnected(&who, *reason, now_ms());

@@ -28,8 +28,11 @@ mod pace;
 mod publish;
 mod replay;
 mod sessions;
+#[cfg(test)]
+mod stepped;
 
 use crate::broker::WAKER;
+use crate::clock::{self, now_ms};
 use crate::completion::Ticket;
 use crate::connection::Connection;
 use crate::control::Reply;
@@ -38,7 +41,6 @@ use crate::lifecycle_events::Presences;
 use crate::mailbox::Mail;
 use crate::message::Message;
 use crate::outbox::Pool;
-use crate::publication::now_ms;
 use crate::router::Router;
 use crate::sessions::Absent;
 use crate::shared::{Peer, Shared};
@@ -100,6 +102,8 @@ pub(crate) struct EventLoop {
     ended: VecDeque<(Position, Reply<()>)>,
     /// The position of what was kept last.
     last_kept: Position,
+    /// The position of the last end of a session that no client waits for.
+    last_end: Position,
     /// What clients have acknowledged in this turn, to be forgotten by the store.
     settled: Transaction,
     /// Everything up to here is durable, as far as this loop was told.
@@ -138,7 +142,7 @@ impl EventLoop {
             history: Record::new(BOUNDS_LOOP),
             router,
             timers: Timers::default(),
-            pace: Pace::new(Instant::now()),
+            pace: Pace::new(clock::now()),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             backlog: Backlog::default(),
@@ -147,6 +151,7 @@ impl EventLoop {
             away: Away::new(absent),
             ended: VecDeque::new(),
             last_kept: Position::NONE,
+            last_end: Position::NONE,
             settled: Transaction::new(),
             committed: shared.store.committed(),
             outgoing: Vec::new(),
@@ -159,7 +164,7 @@ impl EventLoop {
             draining: None,
             packets_left: 0,
             current: None,
-            now: Instant::now(),
+            now: clock::now(),
             now_s: 0,
             shared,
         }
@@ -178,6 +183,11 @@ impl EventLoop {
                 break;
             }
         }
+        self.finish();
+    }
+
+    /// Ends in order.
+    fn finish(&mut self) {
         self.end_all();
         self.publish_delayed_wills();
         self.finish_turn();
@@ -215,7 +225,11 @@ impl EventLoop {
             std::thread::sleep(RETRY_EVERY);
         }
         self.me().mailbox.woke();
-        self.now = Instant::now();
+        self.look_at_clock();
+    }
+
+    fn look_at_clock(&mut self) {
+        self.now = clock::now();
         self.now_s = now_ms() / 1000;
     }
 
@@ -224,7 +238,7 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let retry = !self.ready.is_empty() || !self.backlog.is_empty() || self.draining.is_some();
-        let now = Instant::now();
+        let now = clock::now();
         let absence = self.away.next_due().map(|at| at.saturating_duration_since(now));
         let next = [self.timers.until_next(now), self.pace.until_next(now), absence];
         let timer = next.into_iter().flatten().min();

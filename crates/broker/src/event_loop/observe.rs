@@ -5,10 +5,10 @@
 
 use super::EventLoop;
 use crate::authorize::{Denied, Who};
+use crate::clock::{self, now_ms};
 use crate::handshake::Refusal;
 use crate::history::{Happening, Subject, What, kept};
 use crate::iot_log;
-use crate::publication::now_ms;
 use crate::sessions::{Dropped, Inbox};
 use crate::slots::Key;
 use crate::tallies::{PublishOutcome, SubscribeOutcome};
@@ -130,7 +130,7 @@ impl EventLoop {
     /// Writes down what found no room in a client's inbox; other threads have counted it.
     pub(super) fn observe_dropped(&mut self, inbox: &Inbox) {
         let Some(Dropped { count, first, last }) = inbox.take_dropped() else { return };
-        let (now, now_ms) = (Instant::now(), now_ms());
+        let (now, now_ms) = (clock::now(), now_ms());
         let ms_of = |at: Instant| now_ms - now.saturating_duration_since(at).as_millis() as i64;
         let reason = "too many messages wait for it already, or too large ones".into();
         let what = What::NotDelivered { topic: None, reason };

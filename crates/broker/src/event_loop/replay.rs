@@ -5,8 +5,8 @@
 
 use super::EventLoop;
 use super::frames::View;
+use crate::clock::now_ms;
 use crate::message::Message;
-use crate::publication::now_ms;
 use crate::slots::Key;
 use mqtt_wire::{QoS, TopicFilter, TopicName};
 use services::RetainedMessage;

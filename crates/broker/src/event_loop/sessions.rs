@@ -1,11 +1,12 @@
 //! Sessions that outlive connections: begun, resumed, kept while their clients are away, and ended.
 
 use super::EventLoop;
-use super::backlog::Unowned;
+use super::backlog::{END_OF_SESSION, Unowned};
 use crate::authorize::Client;
+use crate::clock::now_ms;
 use crate::connection::{Connection, Reply};
 use crate::message::{Due, Message};
-use crate::publication::{Effects, now_ms};
+use crate::publication::Effects;
 use crate::sessions::{self, Absent, Inbox, Offer, SETTLED_BYTES_MAX};
 use crate::slots::Key;
 use crate::spare;
@@ -124,6 +125,11 @@ impl Away {
             }
         }
         self.will_bytes = 0;
+        // In the order in which they would have been published.
+        wills.sort_unstable_by(|one, other| {
+            let key = |will: &DelayedWill| (will.at, Arc::clone(&will.client.who.client_id));
+            key(one).cmp(&key(other))
+        });
         wills
     }
 }
@@ -170,10 +176,10 @@ impl EventLoop {
                 self.publish_delayed(will);
                 false
             }
-            // There may be one in the store whose end was lost there [MQTT311 3.1.2-6]. One that has failed for good takes no
-            // news any more, and need not: the server is about to end.
-            None if accepted.clean_start
-                && self.shared.sessions.has_lost()
+            // There may be one in the store whose end was lost there, or is on its way there and could still be lost
+            // [MQTT311 3.1.2-6]. One that has failed for good takes no news any more, and need not: the server is about to end.
+            None if (accepted.clean_start && self.shared.sessions.has_lost()
+                || !accepted.is_persistent() && self.may_be_ending())
                 && self.shared.store.failure().is_none() =>
             {
                 sessions::forget_session(&mut effects.transaction, &client_id);
@@ -360,7 +366,7 @@ impl EventLoop {
             } else {
                 self.forget_parts(&absent, false);
             }
-            self.keep_quietly(transaction, "the end of a session", &client.who.client_id);
+            self.keep_end(transaction, &client.who.client_id);
             if let Some(will) = will {
                 self.publish_will(&mut client, &will);
             }
@@ -421,7 +427,7 @@ impl EventLoop {
             );
             let why = format!("its client did not come back in {} s", absent.expiry_s);
             self.forget(absent, &why, &mut transaction);
-            self.keep_quietly(transaction, "the end of a session", &client_id);
+            self.keep_end(transaction, &client_id);
         }
     }
 
@@ -430,7 +436,7 @@ impl EventLoop {
         let Some(Session { absent, will }) = self.away.remove(client_id) else { return false };
         let mut transaction = Transaction::new();
         self.forget(absent, "DeleteConnection was called", &mut transaction);
-        self.keep_quietly(transaction, "the end of a session", client_id);
+        self.keep_end(transaction, client_id);
         self.publish_delayed(will.filter(|_| !prevent_will));
         true
     }
@@ -519,6 +525,20 @@ impl EventLoop {
     pub(super) fn keep_settled(&mut self) {
         let settled = std::mem::take(&mut self.settled);
         self.keep_quietly(settled, "what clients have acknowledged", "");
+    }
+
+    /// Has the store forget a session whose client is not there to wait for that.
+    fn keep_end(&mut self, transaction: Transaction, client_id: &str) {
+        if !transaction.is_empty() {
+            self.keep_quietly(transaction, END_OF_SESSION, client_id);
+            self.last_end = self.last_end.max(self.last_kept);
+        }
+    }
+
+    /// Whether the end of some session is not on disk yet. A new session of its client is in the journal behind it; one
+    /// that is not kept has nothing there.
+    fn may_be_ending(&self) -> bool {
+        self.last_end > self.committed || self.backlog.has_ends()
     }
 
     fn keep_quietly(&mut self, transaction: Transaction, of: &'static str, name: &str) {

@@ -2,9 +2,9 @@
 
 use super::record::{BOUNDS_KNOWN, BOUNDS_STRANGERS};
 use super::{By, Cause, Happening, Record, Subject, What, kept};
+use crate::clock::now_ms;
 use crate::handshake::Refusal;
 use crate::over_http::WebCaller;
-use crate::publication::now_ms;
 use crate::tallies::ThreadTallies;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -9,6 +9,7 @@ use super::record::{
     split_key,
 };
 use super::{SETTLED_BYTES_MAX, Sessions};
+use crate::clock;
 use crate::message::{Due, Message};
 use mqtt_session::{Exchanges, Limits};
 use mqtt_wire::{ProtocolVersion, QoS, SubscriptionOptions, TopicFilter};
@@ -91,7 +92,7 @@ impl Loaded {
         place_of: impl Fn(&str) -> usize,
         now_ms: i64,
     ) -> Result<Self, LoadError> {
-        let now = Instant::now();
+        let now = clock::now();
         let mut garbage = Garbage::default();
         let mut by_id = HashMap::new();
         let mut highest = 0;
