@@ -43,7 +43,7 @@ KNOWN = 30_000
 """Clients that have been here before: `eyot explain` remembers the last 16 MiB of what happened to clients, per loop."""
 
 GONE_S = 240
-"""For clients to be closed and for sessions to end: made-up ones run out after two minutes in the long tier."""
+"""For clients to be closed and for sessions to end: made-up ones run out after a minute in the long tier."""
 
 OUTBOX_MIB, PENDING_MIB, QUEUED_MIB = 1, 8, 32
 """`OUTBOX_BYTES_MAX`, `pending_bytes_max` and `queued_bytes_max`: what may wait for one slow client."""
@@ -159,7 +159,7 @@ ALLOW_ALL = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action
 @pytest.fixture
 def ground(request, tmp_path, capfd):
     want_files(sized(12_000, 2_048))
-    with Ground(tmp_path, capfd, "--connect-timeout", "10s", "--insecure-mqtt-port", "0", pace=getattr(request, "param", UNBRIDLED)) as ground:
+    with Ground(tmp_path, capfd, "--connect-timeout", "10s", "--limit=keep_alive_min_s=10", "--insecure-mqtt-port", "0", pace=getattr(request, "param", UNBRIDLED)) as ground:
         yield ground
 
 
@@ -231,14 +231,14 @@ def test_floods_over_the_limits(ground, request):
 def test_sessions_of_made_up_clients(ground):
     count = sized(20_000, 500)
 
-    def storm(count, prefix):
-        outcomes = ground.storm.run(bad.made_up, count, at_once=100, sources=8, prefix=prefix, expiry_s=sized(120, 3))
+    def storm(count, prefix, expiry_s):
+        outcomes = ground.storm.run(bad.made_up, count, at_once=100, sources=8, prefix=prefix, expiry_s=expiry_s)
         ground.say(f"\n{dict(outcomes)}")
         assert outcomes["left a session"] == count, outcomes
 
-    storm(count // 20, "few")
+    storm(count // 20, "few", 3)
     with ground.measured(f"{count} persistent sessions of made-up clients", count * SESSION_MIB + 256 * CONNECTION_MIB + STORE_MIB):
-        storm(count, "many")
+        storm(count, "many", sized(60, 3))
 
 
 # Silence ---------------------------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_connections_that_fall_silent(ground):
         storm(count)
 
 
-@pytest.mark.skipif(not FULL, reason="one and a half of the shortest keep-alive are 45 s")
+@pytest.mark.skipif(not FULL, reason="waits for one and a half keep-alives")
 def test_clients_that_vanish_within_a_packet(ground):
     count = 1_000
 

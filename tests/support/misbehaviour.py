@@ -179,7 +179,7 @@ def client_hello(crowd):
     return outgoing.read()
 
 
-def stop_in_a_packet(crowd, number, source, keep_alive=30):
+def stop_in_a_packet(crowd, number, source, keep_alive=10):
     """Connects, sends all but the last byte of the largest PUBLISH, and is silent: the server closes after one and a half
     keep-alives."""
     one = yield from crowd.connected(source, connect(f"half-{number}", keep_alive=keep_alive))
