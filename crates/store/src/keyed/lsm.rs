@@ -61,10 +61,15 @@ pub(crate) struct LsmState {
 impl LsmState {
     /// Opens the tree in a directory; one that is not there or empty becomes a new tree.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        Self::open_with(dir, CompressionPolicy::disabled())
+    }
+
+    /// `compression` is of the tables that will be written: each that is there says how it was.
+    fn open_with(dir: &Path, compression: CompressionPolicy) -> io::Result<Self> {
         let (next, visible) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
         let tree = Config::new(dir, next.clone(), visible.clone())
             .use_cache(Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)))
-            .data_block_compression_policy(CompressionPolicy::disabled())
+            .data_block_compression_policy(compression)
             .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_TABLES_MAX))))
             .open()
             .map_err(into_io)?;
@@ -270,6 +275,7 @@ fn into_io(error: lsm_tree::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lsm_tree::CompressionType;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A batch that sets two keys to the same value, larger than a hundredth of the memtable.
@@ -324,6 +330,31 @@ mod tests {
         // New changes must not be hidden behind the old ones' numbers.
         set_both(&state, 1_000);
         assert_eq!(number_of(&state.get("k", b"one").unwrap().unwrap()), 1_000);
+    }
+
+    #[test]
+    fn compressed_tables_of_earlier_versions_are_read_and_merged_with_new_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let compressed = CompressionPolicy::all(CompressionType::Lz4);
+        let state = LsmState::open_with(dir.path(), compressed).unwrap();
+        let persist = |state: &LsmState, number| {
+            set_both(state, number);
+            state.persist(Position(number)).unwrap();
+        };
+        persist(&state, 1);
+        assert!(state.tree.disk_space() < 100_000, "two values of 100,000 zeroes, compressed");
+        drop(state);
+        let state = LsmState::open(dir.path()).unwrap();
+        assert_eq!(number_of(&state.get("k", b"one").unwrap().unwrap()), 1);
+        assert_eq!(state.checkpoint().unwrap(), Some(Position(1)));
+        for number in 2..20 {
+            persist(&state, number);
+        }
+        assert!(state.tree.disk_space() >= 200_000, "not compressed any more");
+        assert!(state.tree.table_count() < 19, "merged with the old one");
+        drop(state);
+        let state = LsmState::open(dir.path()).unwrap();
+        assert_eq!(number_of(&state.get("k", b"two").unwrap().unwrap()), 19);
     }
 
     #[test]
