@@ -91,4 +91,6 @@ def test_a_word_that_its_policies_do_not_let_it_hear(server, cloud, name, tmp_pa
         client.disconnect()
     refused("ResourceNotFoundException", 404, cloud.data.send_direct_message, clientId=name, topic="loud/a", payload=b"x")
     refused("InvalidRequestException", 400, cloud.data.send_direct_message, clientId=name, topic="a/#", payload=b"x")
+    for reserved in ("$aws/things/x/shadow/update/accepted", "$SYS/broker", "$share/g/t"):
+        refused("InvalidRequestException", 400, cloud.data.send_direct_message, clientId=name, topic=reserved, payload=b"x")
     refused("InvalidRequestException", 400, cloud.data.send_direct_message, clientId=name, topic="a", payload=b"x", timeout=16)

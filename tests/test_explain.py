@@ -345,6 +345,14 @@ def test_basic_ingest_of_a_rule_that_is_not_there(server, name):
     assert answer["topic"]["summary"] == f"nobody gets it: there is no rule `{name}`; its name in the topic must be exact"
 
 
+@pytest.mark.parametrize("topic, told", [
+    ("a/b/c/d/e/f/g/h/i", "at most 7 are"), ("a" * 257, "at most 256 are"), ("a/#", "wildcard"),
+])
+def test_a_topic_to_which_nobody_can_publish(server, topic, told):
+    answer = explain(server, "--topic", topic)["topic"]
+    assert answer["summary"].startswith("nothing can be published to it") and told in answer["summary"]
+
+
 # What anybody can send ---------------------------------------------------------------------------------------------
 
 def test_control_characters_do_not_drive_the_terminal(server, device):

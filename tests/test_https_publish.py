@@ -312,6 +312,16 @@ def test_reserved_topics(server, device):
             refused("InvalidRequestException", 400, data.publish, topic=topic, payload=b"forged")
 
 
+@pytest.mark.parametrize("path, word", [
+    ("/topics/a%zz", b"percent-encoded"), ("/topics/a%", b"percent-encoded"), ("/topics/%ff", b"UTF-8"), ("/topics/a?qos=0&qos=1", b"given once"),
+    ("/topics/a?qos=2", b"qos"), ("/topics/a?retain=maybe", b"true or false"),
+])
+def test_a_request_with_two_meanings_or_none(server, device, path, word):
+    with Https(server, tls_context(device)) as https:
+        status, _, body = https.request(path, b"x")
+        assert status == 400 and word in body, body
+
+
 def test_the_control_plane_is_not_here(server, device):
     """Nor anything else of the API's port: whoever reaches this port is a device."""
     for method, path, service in [("GET", "/things", "iot"), ("POST", "/keys-and-certificate?setAsActive=true", "iotdata"),

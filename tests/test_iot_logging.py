@@ -73,6 +73,19 @@ def test_before_it_is_configured(tmp_path):
         assert group_exists(cloud, GROUP), "the first `aws logs tail` finds it"
 
 
+@pytest.mark.parametrize("options, told", [
+    ({"roleArn": "logger"}, "no ARN of a role"), ({"roleArn": "arn:aws:iam::000000000000:user/logger"}, "no ARN of a role"),
+    ({"roleArn": "arn:aws:iam::000000000000:role/"}, "no ARN of a role"), ({"defaultLogLevel": "LOUD"}, "enum value set"),
+    ({"eventConfigurations": [{"eventType": "Connect"}, {"eventType": "Connect", "logLevel": "ERROR"}]}, "one of the eventConfigurations"),
+    ({"eventConfigurations": [{"eventType": "Connect", "logDestination": "no group!"}]}, "logDestination"),
+])
+def test_options_that_make_no_sense_change_nothing(cloud, options, told):
+    before = cloud.iot.get_v2_logging_options(verbose=True)
+    assert told in str(refused("InvalidRequestException", 400, cloud.loose_iot.set_v2_logging_options, **options))
+    after = cloud.iot.get_v2_logging_options(verbose=True)
+    assert {**before, "ResponseMetadata": None} == {**after, "ResponseMetadata": None}
+
+
 def test_options_are_kept_over_a_restart(tmp_path):
     (tmp_path / "s").mkdir()
     server = Server(tmp_path / "s")

@@ -1,5 +1,7 @@
 """MQTT 5 with paho, and byte by byte where paho does not go."""
 
+import base64
+import json
 import queue
 import struct
 import time
@@ -90,6 +92,8 @@ def test_what_the_server_offers(server, device):
         assert (found.ReceiveMaximum, found.MaximumQoS, found.RetainAvailable) == (100, 1, 1)
         assert (found.MaximumPacketSize, found.TopicAliasMaximum, found.ServerKeepAlive) == (149_504, 8, 60)
         assert found.SubscriptionIdentifierAvailable == 0
+        # Not what paho supposes of a property that is not there.
+        assert (found.WildcardSubscriptionAvailable, found.SharedSubscriptionAvailable) == (1, 1)
 
 
 def test_a_client_without_a_name_is_given_one(server, device):
@@ -218,6 +222,7 @@ def subscribe(topic, options=0, found=b""):
     (publish("a", qos=2), QOS_NOT_SUPPORTED),
     (subscribe("a", 2), QOS_NOT_SUPPORTED),
     (subscribe("a", found=b"\x0b\x01"), NO_SUBSCRIPTION_IDENTIFIERS),
+    (publish("a", found=b"\x0b\x01"), PROTOCOL_ERROR),
     (publish("", found=b"\x23\0\1"), TOPIC_ALIAS_INVALID),
     (publish("a", found=b"\x23\0\x09"), TOPIC_ALIAS_INVALID),
     (publish(""), PROTOCOL_ERROR),
@@ -361,3 +366,15 @@ def test_topics_that_no_rule_can_have_are_not_remembered(server, device, name):
 def encoded(length):
     """A remaining length."""
     return bytes([length % 128 | 128, length // 128]) if length > 127 else bytes([length])
+
+
+def test_what_the_api_says_to_one_client_has_its_properties(server, cloud, device, name):
+    with Paho(server, device, name) as client:
+        cloud.data.send_direct_message(
+            clientId=name, topic=f"{name}/direct", payload=b"{}", contentType="application/json", responseTopic=f"{name}/answer",
+            correlationData=base64.b64encode(b"\0\1").decode(), payloadFormatIndicator="UTF8_DATA", userProperties=json.dumps([{"a": "1"}, {"a": "2"}]))
+        message = client.message()
+        found = message.properties
+        assert (message.topic, message.payload) == (f"{name}/direct", b"{}")
+        assert (found.ContentType, found.ResponseTopic, found.CorrelationData) == ("application/json", f"{name}/answer", b"\0\1")
+        assert (found.PayloadFormatIndicator, found.UserProperty) == (1, [("a", "1"), ("a", "2")])

@@ -21,6 +21,7 @@ from support.http import send
 from support.mqtt import CONNACK, DISCONNECT, PUBACK, PUBLISH, SUBACK, Client, tls_context
 from support.mqtt5 import QUOTA_EXCEEDED, SUCCESS, codes_of, reason_of
 from support.server import BINARY, Server, because, clean_environment
+from support.sessions import Peer
 from support.waiting import DEADLINE_S, eventually
 
 AWS = ()
@@ -649,6 +650,49 @@ def test_retained_messages_of_all_topics(tmp_path):
 
 
 @VERSIONS
+def test_messages_queued_a_second_for_those_who_are_away(tmp_path, version):
+    """Those who are here get all of them."""
+    with Small(tmp_path, queued_messages_per_s=2, client_connects_per_s="unlimited") as small:
+        with Peer(small.server, small.device, "away", version) as away:
+            away.subscribe("t")
+            away.leave()
+        with Peer(small.server, small.device, "here", version) as here, Peer(small.server, small.device, "by") as by:
+            here.subscribe("t")
+            sent = [str(number) for number in range(12)]
+            for payload in sent:
+                by.publish("t", payload)
+            assert here.receive(12) == sent
+        dropped = throttled(small.server, "queued_messages_per_s")
+        assert 0 < dropped <= 10
+        small.server.expect_log("dropped", "queued_")
+        with Peer(small.server, small.device, "away", version) as away:
+            assert away.session_present
+            got = away.receive(12 - dropped)
+            assert got[:2] == sent[:2] and set(got) < set(sent)
+            away.ping()
+
+
+@VERSIONS
+def test_how_long_a_message_may_be_without_its_puback(tmp_path, version):
+    """It comes again on the next connection, but not when a connection has stood without its PUBACK for longer than the limit."""
+    with Small(tmp_path, unacknowledged_max_s=1, client_connects_per_s="unlimited") as small, Peer(small.server, small.device, "by") as by:
+        with Peer(small.server, small.device, "deaf", version) as deaf:
+            deaf.subscribe("t")
+            by.publish("t", "one")
+            assert deaf.take().payload == b"one"
+        with Peer(small.server, small.device, "deaf", version) as deaf:
+            assert deaf.session_present and deaf.take().payload == b"one"
+            # The limit itself: there is no event before.
+            time.sleep(1.1)
+            by.publish("t", "two")
+            assert deaf.take().payload == b"two"
+        small.server.expect_log("deaf", "unacknowledged_max_s", "messages=1")
+        with Peer(small.server, small.device, "deaf", version) as deaf:
+            assert deaf.session_present and deaf.receive() == ["two"]
+            deaf.ping()
+
+
+@VERSIONS
 def test_one_retained_message_a_second_of_one_topic(server, cloud, device, name, version):
     speak = packets(version)
     with connected(server, device, name, version) as client:
@@ -721,6 +765,18 @@ def test_a_limit_that_cannot_be_is_wrong_usage(limit, told):
     done = subprocess.run([BINARY, "serve", "--in-memory", "--limit", limit], capture_output=True, text=True, timeout=30,
                           env=clean_environment())
     assert done.returncode == 2 and told in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("profile, matches", [("aws", False), ("relaxed", True), ("none", False)])
+def test_whether_a_filter_takes_the_level_above_its_wildcard(tmp_path, profile, matches):
+    """Whether `a/#` takes `a`: the standard's `#` does [MQTT311 4.7.1.2], AWS's does not."""
+    with Small(tmp_path, f"--limits={profile}") as small, Peer(small.server, small.device, "to") as to, \
+            Peer(small.server, small.device, "by") as by:
+        to.subscribe("a/#")
+        by.publish("a", "parent")
+        by.publish("a/b", "child")
+        got = to.receive(1 + matches)
+        assert got == ["parent", "child"][not matches:]
 
 
 def test_a_payload_beyond_what_relaxed_has(tmp_path):

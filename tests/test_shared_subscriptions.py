@@ -187,6 +187,29 @@ def test_who_may_not_receive_hands_it_on(server, cloud, device, tmp_path, name):
         by.publish(name, "for nobody who may")
 
 
+@BOTH
+def test_what_one_may_not_receive_waits_for_one_who_may(server, cloud, device, tmp_path, name, version):
+    """However often the one that is here is asked; and it is asked again when it comes with other rights."""
+    shared = f"$share/{name}/{name}/+"
+    barred = cloud.device(tmp_path, name, policy(statement("iot:*", "*"), statement("iot:Receive", f"*topic/{name}/secret", "Deny")))
+    with member(server, device, f"{name}-may", shared, version=version, clean=False, expiry=3600) as may:
+        may.leave()
+    with member(server, barred, name, shared, clean=False, expiry=3600, version=version) as one, publisher(server, device, name) as by:
+        for number in range(3):
+            by.publish(f"{name}/secret", f"secret {number}")
+            by.publish(f"{name}/plain", f"plain {number}")
+        assert one.receive(3) == ["plain 0", "plain 1", "plain 2"]
+        assert drain(one) == []
+        with Peer(server, device, f"{name}-may", version) as may:
+            assert may.receive(3) == ["secret 0", "secret 1", "secret 2"]
+            may.leave()
+        by.publish(f"{name}/secret", "later")
+        assert drain(one) == []
+    cloud.iot.create_policy_version(policyName=name, policyDocument=policy(statement("iot:*", "*")), setAsDefault=True)
+    with Peer(server, barred, name, version) as one:
+        assert one.receive() == ["later"]
+
+
 def test_members_take_what_waits_when_they_have_room(tmp_path):
     """More than fits into the members' own queues: nothing is stuck behind them."""
     with Server(tmp_path, "--limit", "queued_messages_max=3", "--limit", "inflight_outbound_max=2") as server:

@@ -187,6 +187,18 @@ def test_with_a_signature_that_is_none(way, change):
     assert refused(way.open, path).status == 403
 
 
+@pytest.mark.parametrize("name_of", ["Credential", "Date", "SignedHeaders", "Signature", "Algorithm"])
+def test_with_two_signatures(way, name_of):
+    """Whoever checks one must not act on the other."""
+    path = presigned(way.host)
+    again = re.search(rf"X-Amz-{name_of}=[^&]*", path)[0]
+    assert refused(way.open, f"{path}&{again}").status == 403
+    headers = header_signed(way.host)
+    if name_of in headers["Authorization"]:
+        headers["Authorization"] += "," + re.search(rf"{name_of}=[^,]*", headers["Authorization"])[0]
+        assert refused(way.open, "/mqtt", headers=headers).status == 403
+
+
 def test_with_the_clock_wrong(way, name):
     """AWS's words, in both directions. `X-Amz-Expires` of a day does not count."""
     for late, text in [(600, r"^Signature expired: \d{8}T\d{6}Z is now earlier than \d{8}T\d{6}Z \(\d{8}T\d{6}Z - 5 min\.\)$"),

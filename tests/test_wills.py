@@ -128,7 +128,7 @@ def test_the_servers_end_publishes_wills_for_those_who_come_back(tmp_path, versi
     with Server(tmp_path) as server:
         device = Cloud(server.api_url).device(tmp_path, "device")
         with Peer(server, device, "sees", V5) as sees:
-            sees.subscribe("will")
+            sees.subscribe("will", "$aws/events/presence/disconnected/dies")
             dying = Peer(server, device, "dies", version, will=("will", "at once", 1, False))
             waiting = Peer(server, device, "waits", V5, will=("will", "though it was to wait", 1, False), will_delay=3600)
             waiting.close()
@@ -138,7 +138,9 @@ def test_the_servers_end_publishes_wills_for_those_who_come_back(tmp_path, versi
         server.start()
         with Peer(server, device, "sees", V5) as sees:
             assert sees.session_present
-            assert sorted(sees.receive(2)) == ["at once", "though it was to wait"]
+            told = sorted(sees.receive(3))
+            assert told[:2] == ["at once", "though it was to wait"]
+            assert json.loads(told[2])["disconnectReason"] == "SERVER_INITIATED_DISCONNECT"
 
 
 @BOTH
@@ -152,5 +154,7 @@ def test_a_will_that_may_not_be_published_is_not(server, cloud, device, tmp_path
         cloud.iot.create_policy_version(policyName=name, policyDocument=denied, setAsDefault=True)
         peer.close()
         assert json.loads(sees.take().payload)["disconnectReason"] == "CONNECTION_LOST"
+        mark = server.log_mark()
         with pytest.raises(GONE + (AssertionError,)):
             Peer(server, dies, name, version, clean=True, expiry=0, will=(f"{name}/will", "gone", 1, False))
+        server.expect_log("refused", name, "iot:Publish", f"{name}/will", since=mark)

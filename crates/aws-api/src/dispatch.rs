@@ -246,7 +246,7 @@ async fn answer(cloud: &Arc<Cloud>, head: &request::Parts, body: Body, request_i
             return Answer { service, operation: None, outcome: Err(error) };
         }
         Route::BadLabel(service) => {
-            let error = ApiError::invalid("the path is not UTF-8");
+            let error = ApiError::invalid("the path is not percent-encoded UTF-8");
             return Answer { service, operation: None, outcome: Err(error) };
         }
     };

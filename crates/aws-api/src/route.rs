@@ -15,7 +15,7 @@ pub(crate) enum Route {
     Operation(&'static Operation, Vec<(&'static str, String)>),
     /// AWS has no such operation. The service says in which protocol to answer.
     Unknown(Service),
-    /// A label is no text in UTF-8.
+    /// A label is no percent-encoded text in UTF-8.
     BadLabel(Service),
 }
 
@@ -147,13 +147,25 @@ impl Path {
                 Segment::Label(name) => (name, raw[index].to_owned()),
                 Segment::Rest(name) => (name, raw[index..].join("/")),
             };
-            match percent_decode_str(&text).decode_utf8() {
-                Ok(decoded) => labels.push((name, decoded.into_owned())),
-                Err(_) => return Route::BadLabel(self.operation.service),
+            match decoded(&text) {
+                Some(decoded) => labels.push((name, decoded)),
+                None => return Route::BadLabel(self.operation.service),
             }
         }
         Route::Operation(self.operation, labels)
     }
+}
+
+/// The text that a part of a path stands for, if it stands for one.
+pub(crate) fn decoded(text: &str) -> Option<String> {
+    let mut escapes = text.split('%').skip(1);
+    let is_hex = |escape: &str| {
+        escape.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !escapes.all(is_hex) {
+        return None;
+    }
+    percent_decode_str(text).decode_utf8().ok().map(|decoded| decoded.into_owned())
 }
 
 #[cfg(test)]
@@ -195,8 +207,10 @@ mod tests {
             ("ListAttachedPolicies".to_owned(), vec!["arn:aws:iot:r:1:cert/abc".to_owned()])
         );
         assert_eq!(named("GET", "/things/..%2f..%2fetc").1, ["../../etc"]);
-        assert_eq!(named("GET", "/things/%zz").1, ["%zz"]);
-        assert!(matches!(route("GET", "/things/%ff%fe", None), Route::BadLabel(Service::Iot)));
+        for broken in ["%ff%fe", "%zz", "a%", "%4", "%é"] {
+            let route = route("GET", &format!("/things/{broken}"), None);
+            assert!(matches!(route, Route::BadLabel(Service::Iot)), "{broken}");
+        }
     }
 
     #[test]

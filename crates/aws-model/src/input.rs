@@ -101,7 +101,14 @@ fn query(member: &'static Member, query: &[(String, String)]) -> Result<Option<V
                 values.map(|value| from_text(item, value, member.name)).collect::<Result<_, _>>()?;
             Ok((!items.is_empty()).then_some(Value::Array(items)))
         }
-        shape => values.next().map(|value| from_text(shape, value, member.name)).transpose(),
+        shape => {
+            let value = values.next().map(|value| from_text(shape, value, member.name)).transpose()?;
+            match values.next() {
+                // Whoever checks the first and whoever acts on the last must not be at odds.
+                Some(_) => Err(InputError::Malformed(format!("'{}' must be given once", member.name))),
+                None => Ok(value),
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct Account {
     connects: Mutex<Rates>,
     subscribes: SharedBucket,
     retained: Mutex<Rates>,
+    queued: SharedBucket,
     publishes_in: SharedBucket,
     publishes_out: SharedBucket,
     throttled: [AtomicU64; Quota::ALL.len()],
@@ -71,6 +72,7 @@ impl Account {
             connects: Rates::new(now),
             subscribes: SharedBucket::full(now),
             retained: Rates::new(now),
+            queued: SharedBucket::full(now),
             publishes_in: SharedBucket::full(now),
             publishes_out: SharedBucket::full(now),
             throttled: [const { AtomicU64::new(0) }; Quota::ALL.len()],
@@ -137,6 +139,12 @@ impl Account {
     /// When they may.
     pub(crate) fn publish_out(&self, copies: u64, lease: &mut Lease, now: Instant) -> Result<(), Instant> {
         lease.take(copies, &self.publishes_out, self.limits.account_publishes_out_per_s, now)
+    }
+
+    /// Whether one more message may be queued for somebody who is away.
+    pub(crate) fn may_queue(&self, now: Instant) -> bool {
+        let taken = self.queued.take(1, self.limits.queued_messages_per_s, now);
+        taken.inspect_err(|_| self.count(Quota::QueuedMessages)).is_ok()
     }
 
     fn retain(&self, topic: Option<&str>, now: Instant) -> Result<(), Throttled> {
@@ -236,6 +244,15 @@ mod tests {
         assert_eq!(quota(account.subscribe(Some(2), now)), None);
         assert_eq!(quota(account.subscribe(None, now)), None);
         assert_eq!(quota(account.subscribe(None, now)), Some(Quota::AccountSubscribes));
+    }
+
+    #[test]
+    fn so_many_are_queued_in_a_second_and_the_rest_is_counted() {
+        let now = Instant::now();
+        let account = account(Limits::aws(), now);
+        assert_eq!((0..502).filter(|_| account.may_queue(now)).count(), 500);
+        assert!(account.may_queue(now + Duration::from_millis(2)));
+        assert_eq!(account.throttled().find(|(quota, _)| *quota == Quota::QueuedMessages).unwrap().1, 2);
     }
 
     #[test]

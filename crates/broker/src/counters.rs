@@ -68,6 +68,8 @@ counters! {
     dropped_slow,
     /// Messages dropped because too many wait already for a client that is away, or slow.
     dropped_queue_full,
+    /// Messages that are not sent again because their client left them without a PUBACK for too long.
+    dropped_unacknowledged,
     /// Sessions that are kept for clients that are away.
     sessions_absent,
     /// Messages that a client does not get because it takes no packets of their size.

@@ -35,8 +35,10 @@ pub(crate) struct Due {
     pub(crate) entry: Option<Entry>,
     /// What it was sent with on an earlier connection, and is to be sent with again.
     pub(crate) sent_as: Option<PacketId>,
-    /// Members of its group that might not have it.
-    pub(crate) withheld: u8,
+    /// Members of its group that may not have it, by the numbers of their inboxes.
+    pub(crate) refused_by: Vec<u64>,
+    /// When this connection sent it, if it is to be sent again when the connection breaks.
+    pub(crate) sent_at: Option<Instant>,
     /// Whose members it goes to if this receiver does not take it.
     pub(crate) group: Option<Arc<Group>>,
 }
@@ -44,7 +46,16 @@ pub(crate) struct Due {
 impl Due {
     /// A message that is in memory alone.
     pub(crate) fn new(message: Arc<Message>, qos: QoS, retain: bool) -> Self {
-        Self { message, retain, qos, entry: None, sent_as: None, withheld: 0, group: None }
+        Self {
+            message,
+            retain,
+            qos,
+            entry: None,
+            sent_as: None,
+            refused_by: Vec::new(),
+            sent_at: None,
+            group: None,
+        }
     }
 
     /// A message for one member of a group. [AWS mqtt shared-subscriptions] Never a retained one.

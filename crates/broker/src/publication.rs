@@ -244,7 +244,7 @@ impl Effects {
             Ok(kept) => {
                 written.take_from(&mut self.offers);
                 let mut handed_out = shared.handed_out();
-                shared.sessions.hand_out(written, now, &mut handed_out);
+                shared.sessions.hand_out(written, &shared.account, now, &mut handed_out);
                 shared.tell(handed_out);
                 Ok(kept)
             }

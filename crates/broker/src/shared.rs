@@ -206,7 +206,7 @@ impl Shared {
                     (first.message.topic(), self.peers[0].counters.dropped_queue_full.value());
                 tracing::warn!(
                     target: "eyot::delivery", topic = topic.as_str(), dropped,
-                    "the queue of a session or a group is full: messages for it are dropped"
+                    "messages for those who are away are dropped: a queue is full, or they come too fast (limits `queued_…`)"
                 );
             }
         }

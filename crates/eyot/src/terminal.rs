@@ -95,9 +95,12 @@ fn colours_wanted() -> bool {
     !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Text without control characters, which a terminal would obey: they are written as `\u{1b}`. Line ends and tabs stay.
+/// Text without characters that a terminal would obey, or that would show a name as another: they are written as `\u{1b}`.
+/// Line ends and tabs stay.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    let obeyed = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    let obeyed = |character: char| {
+        character.is_control() && !matches!(character, '\n' | '\t') || is_invisible(character)
+    };
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);
     }
@@ -110,6 +113,11 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// Characters without a width, and those that turn the direction of what follows. [Unicode UAX #9, UTS #39]
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// The same for what stands on one line, such as a name: line ends and tabs do not stay either.
@@ -133,6 +141,10 @@ mod tests {
     #[test]
     fn a_message_does_not_drive_the_terminal() {
         assert_eq!(printable("{\"temp\":27.5}\tß\n"), "{\"temp\":27.5}\tß\n");
+        assert_eq!(
+            printable("evil\u{202e}\u{200b}\u{2028}\u{feff}"),
+            "evil\\u{202e}\\u{200b}\\u{2028}\\u{feff}"
+        );
         assert_eq!(printable("\x1b[2J\x07\u{9b}x\r"), "\\u{1b}[2J\\u{7}\\u{9b}x\\u{d}");
     }
 }

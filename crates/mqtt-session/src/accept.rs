@@ -63,7 +63,7 @@ impl Accepted {
         connack
     }
 
-    fn offered(&self, limits: &Limits) -> [Option<Property<'static>>; 9] {
+    fn offered(&self, limits: &Limits) -> [Option<Property<'static>>; 10] {
         let receive_maximum = u16::try_from(limits.inflight_inbound_max).unwrap_or(u16::MAX);
         let packet_bytes_max = u32::try_from(limits.packet_bytes_max()).unwrap_or(u32::MAX);
         [
@@ -74,6 +74,7 @@ impl Accepted {
             (limits.qos_max < QoS::ExactlyOnce).then_some(Property::MaximumQoS(limits.qos_max)),
             NonZeroU32::new(packet_bytes_max).map(Property::MaximumPacketSize),
             Some(Property::TopicAliasMaximum(limits.topic_aliases_max)),
+            Some(Property::WildcardSubscriptionAvailable(true)),
             Some(Property::SubscriptionIdentifierAvailable(false)),
             Some(Property::SharedSubscriptionAvailable(true)),
             Some(Property::RetainAvailable(true)),

@@ -185,6 +185,12 @@ limits! {
         excess: "the maximum applies, and is told in the CONNACK",
         why: "AWS's number: seven days",
     }
+    /// How long a connection may stand without the PUBACK of a message that is then still sent again on the next one.
+    unacknowledged_max_s: u32 ["seconds", ANY] {
+        aws: 3_600, relaxed: u32::MAX, none: u32::MAX,
+        excess: "when the connection ends, the message is dropped and counted",
+        why: "AWS's number: it tries for an hour",
+    }
     /// QoS 1 messages that wait for one persistent session, or one group that shares a subscription.
     queued_messages_max: usize ["messages", ANY] {
         aws: 86_400, relaxed: 1_000_000, none: usize::MAX,
@@ -317,10 +323,10 @@ limits! {
         excess: "as for `account_publishes_in_per_s`",
         why: "AWS's number, as far as is known",
     }
-    /// Messages in a second that are queued for clients that are away. Not in effect yet.
+    /// Messages in a second that are queued for clients that are away, a copy for each of them.
     queued_messages_per_s: Rate ["per second", SOME] {
         aws: Rate::per_second(500), relaxed: Rate::UNLIMITED, none: Rate::UNLIMITED,
-        excess: "dropped and counted",
+        excess: "dropped and counted; those who are connected get them all the same",
         why: "AWS's number",
     }
 }
@@ -483,6 +489,7 @@ mod tests {
         assert_eq!((limits.account_subscribes_per_s.count(), limits.account_retained_max), (500, 500_000));
         assert_eq!((limits.account_retained_per_s.count(), limits.topic_retained_per_s.count()), (500, 1));
         assert_eq!(limits.queued_messages_per_s.count(), 500);
+        assert_eq!(limits.unacknowledged_max_s, 3_600);
         assert_eq!((limits.session_expiry_default_s, limits.session_expiry_max_s), (3_600, 604_800));
         assert_eq!(limits.websocket_duration_max_s, 24 * 60 * 60);
         assert_eq!(limits.qos_max, QoS::AtLeastOnce);

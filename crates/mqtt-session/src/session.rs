@@ -448,6 +448,9 @@ impl<F> Session<F> {
         if publish.qos > self.limits.qos_max {
             return Err(Violation::QoS2Publish);
         }
+        if publish.properties.subscription_ids().next().is_some() {
+            return Err(Violation::SubscriptionIdentifierSent);
+        }
         let (bytes, bytes_max) = (publish.payload.len(), self.limits.payload_bytes_max);
         if bytes > bytes_max {
             return Err(Violation::PayloadTooLarge { bytes, bytes_max });

@@ -62,6 +62,9 @@ quotas! {
     /// Filters in SUBSCRIBE packets of all clients.
     AccountSubscribes: account_subscribes_per_s, |limits| limits.account_subscribes_per_s.count().into(),
         "subscriptions in a second of all clients";
+    /// Messages that are queued for clients that are away.
+    QueuedMessages: queued_messages_per_s, |limits| limits.queued_messages_per_s.count().into(),
+        "messages in a second queued for clients that are away";
     /// Messages with RETAIN 1.
     AccountRetained: account_retained_per_s, |limits| limits.account_retained_per_s.count().into(),
         "messages in a second that are to be retained";

@@ -58,6 +58,9 @@ pub enum Violation {
     /// Subscription identifiers are not offered, as on AWS.
     #[error("the client subscribed with a subscription identifier, which is not supported")]
     SubscriptionIdentifier,
+    /// [MQTT5 3.3.4-6] It says whose subscription a message is for, which only a server knows.
+    #[error("the client published with a subscription identifier, which only a server may")]
+    SubscriptionIdentifierSent,
     /// A DISCONNECT with a reason that only servers have.
     #[error("the client sent DISCONNECT with the reason `{reason}`, which only a server has")]
     ServerReason {
@@ -123,6 +126,7 @@ impl Violation {
             | Self::QoS2Packet { .. }
             | Self::Auth
             | Self::ServerReason { .. }
+            | Self::SubscriptionIdentifierSent
             | Self::SessionExpiryRaised => ReasonCode::ProtocolError,
             Self::QoS2Publish | Self::QoS2Subscribe => ReasonCode::QoSNotSupported,
             Self::PayloadTooLarge { .. } | Self::TooManyFilters { .. } | Self::AliasesTooLarge { .. } => {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use broker::{Audience, SharedGroup, near_miss};
-use mqtt_session::basic_ingest;
+use mqtt_session::{basic_ingest, check_topic};
 use mqtt_wire::TopicName;
 use rules::Rule;
 use serde_json::{Value, json};
@@ -18,6 +18,10 @@ const NEAR_RULES_MAX: usize = 20;
 pub(super) async fn described(parts: &Parts, topic: &str, why: &str) -> Value {
     if let Err(error) = TopicName::parse(topic) {
         return json!({ "topic": topic, "because": why, "summary": format!("nothing can be published to it: it {error}") });
+    }
+    if let Err(excess) = check_topic(topic, &parts.limits) {
+        let summary = format!("nothing can be published to it: it {excess}; whoever tries is disconnected");
+        return json!({ "topic": topic, "because": why, "summary": summary });
     }
     let snapshot = parts.rules.snapshot();
     if let Some(ingest) = basic_ingest(topic) {

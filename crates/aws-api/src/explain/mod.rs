@@ -17,12 +17,11 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
 use broker::{By, ClientReport, Happening, What};
-use percent_encoding::percent_decode_str;
 use registry::CertificateId;
 use serde_json::{Map, Value, json};
 
 use crate::cloud::{Cloud, Parts};
-use crate::{dispatch, error};
+use crate::{dispatch, error, route};
 
 /// The endpoint; a client's id may follow.
 pub(crate) const PATH: &str = "/_eyot/explain";
@@ -66,9 +65,9 @@ fn asked(path: &str, query: &str) -> Result<Asked, String> {
     let mut topic = None;
     let mut parameters = dispatch::parameters(query);
     if let Some(client_id) = path.strip_prefix(PATH).and_then(|rest| rest.strip_prefix('/')) {
-        let client_id = percent_decode_str(client_id).decode_utf8();
-        let client_id = client_id.map_err(|_| "the client id in the path is not UTF-8".to_owned())?;
-        parameters.push(("client".to_owned(), client_id.into_owned()));
+        let client_id = route::decoded(client_id);
+        let client_id = client_id.ok_or("the client id in the path is not percent-encoded UTF-8")?;
+        parameters.push(("client".to_owned(), client_id));
     }
     for (name, value) in parameters {
         if value.len() > PARAMETER_BYTES_MAX {
@@ -277,7 +276,7 @@ mod tests {
             ("/_eyot/explain/a", "thing=b", "one client"),
             ("/_eyot/explain", "certificate=12", "64 hexadecimal digits"),
             ("/_eyot/explain", "address=1.2.3.4:5", "without a port"),
-            ("/_eyot/explain/%ff", "", "not UTF-8"),
+            ("/_eyot/explain/%ff", "", "not percent-encoded UTF-8"),
             ("/_eyot/explain/a", "color=red", "no parameter `color`"),
         ] {
             let message = asked(path, query).unwrap_err();

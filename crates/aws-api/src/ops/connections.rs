@@ -83,6 +83,10 @@ pub(super) async fn send_direct_message(
     publish::check_limits(&call.parts().limits, &input.topic, &call.body)?;
     mqtt_wire::TopicName::parse(&input.topic)
         .map_err(|error| ApiError::invalid(format!("The topic {error}")))?;
+    // Also to one client: what begins with `$` would pass for the service's own word.
+    if input.topic.starts_with('$') {
+        return Err(ApiError::invalid("topics that begin with `$` are reserved"));
+    }
     let timeout_s = input.timeout.unwrap_or(CONFIRMATION_S_DEFAULT);
     if !(1..=15).contains(&timeout_s) {
         return Err(ApiError::invalid("timeout must be 1 to 15 seconds"));

@@ -97,8 +97,12 @@ impl Claim {
             return Err(incomplete(format!("Unsupported AWS 'algorithm': this server takes {ALGORITHM}.")));
         }
         let parameter = |name: &str| {
-            let mut parts = rest.split(',').map(str::trim);
-            let value = parts.find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+            let parts = rest.split(',').map(str::trim);
+            let mut values = parts.filter_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+            let (value, more) = (values.next(), values.next());
+            if more.is_some() {
+                return Err(incomplete(format!("Authorization header must have one '{name}' parameter.")));
+            }
             value
                 .filter(|value| !value.is_empty())
                 .ok_or_else(|| incomplete(format!("Authorization header requires '{name}' parameter.")))
@@ -114,8 +118,12 @@ impl Claim {
 
     fn from_query(query: &str) -> Result<Self, SignatureError> {
         let parameter = |name: &str| {
-            let mut parameters = query_parameters(query);
-            let value = parameters.find_map(|(known, value)| (known == name).then_some(value));
+            let mut values =
+                query_parameters(query).filter_map(|(known, value)| (known == name).then_some(value));
+            let (value, more) = (values.next(), values.next());
+            if more.is_some() {
+                return Err(incomplete(format!("AWS query-string parameters must have one '{name}'.")));
+            }
             value.ok_or_else(|| incomplete(format!("AWS query-string parameters must include '{name}'.")))
         };
         if parameter("X-Amz-Algorithm")? != ALGORITHM {

@@ -204,8 +204,9 @@ impl EventLoop {
             return None;
         }
         let waits_outside = || {
-            connection.inbox.as_ref().is_some_and(|inbox| !inbox.is_idle())
-                || connection.groups.iter().any(|group| group.has_waiting())
+            connection.inbox.as_ref().is_some_and(|inbox| {
+                !inbox.is_idle() || connection.groups.iter().any(|group| group.has_waiting(inbox))
+            })
         };
         let has_next =
             connection.session.has_next_delivery() || connection.session.is_open() && waits_outside();
@@ -285,6 +286,7 @@ impl EventLoop {
         match packet_id {
             // It goes to the next connection, or to another member of the group, if this one breaks.
             Some(packet_id) if sent && (connection.is_kept || due.group.is_some()) => {
+                due.sent_at = Some(self.now);
                 connection.session.remember(packet_id, due);
             }
             Some(packet_id) if !sent => {

@@ -132,7 +132,7 @@ impl EventLoop {
         let Some(Dropped { count, first, last }) = inbox.take_dropped() else { return };
         let (now, now_ms) = (clock::now(), now_ms());
         let ms_of = |at: Instant| now_ms - now.saturating_duration_since(at).as_millis() as i64;
-        let reason = "too many messages wait for it already, or too large ones".into();
+        let reason = "too many messages wait already, or came in a second (limits `queued_…`)".into();
         let what = What::NotDelivered { topic: None, reason };
         let client_id = Arc::clone(&inbox.client_id);
         let happening = Happening {
@@ -142,6 +142,16 @@ impl EventLoop {
             ..Happening::now(Some(Arc::clone(&client_id)), None, None, what)
         };
         self.history.note(Subject::Client(client_id), happening);
+    }
+
+    /// Messages that are not sent again, because their client left them without a PUBACK for too long.
+    pub(super) fn observe_given_up(&mut self, who: &Who, messages: u64) {
+        tracing::warn!(
+            target: "eyot::delivery", client_id = &*who.client_id, messages,
+            "sent, and without a PUBACK for too long: not sent again (limit `unacknowledged_max_s`)"
+        );
+        let reason = "no PUBACK came for too long (limit `unacknowledged_max_s`)".into();
+        self.remember_times(who, What::NotDelivered { topic: None, reason }, messages);
     }
 
     /// A limit has held up a client this often since this was told last.

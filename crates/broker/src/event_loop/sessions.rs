@@ -2,7 +2,7 @@
 
 use super::EventLoop;
 use super::backlog::{END_OF_SESSION, Unowned};
-use crate::authorize::Client;
+use crate::authorize::{Client, Who};
 use crate::clock::now_ms;
 use crate::connection::{Connection, Reply};
 use crate::message::{Due, Message};
@@ -11,7 +11,7 @@ use crate::sessions::{self, Absent, Inbox, Offer, SETTLED_BYTES_MAX};
 use crate::slots::Key;
 use crate::spare;
 use mqtt_session::{Accepted, Ended, Exchanges, Undelivered, Will};
-use mqtt_wire::{SubscriptionOptions, TopicFilter};
+use mqtt_wire::{QoS, SubscriptionOptions, TopicFilter};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -335,11 +335,20 @@ impl EventLoop {
         let Connection { session, client, inbox, groups, is_kept, .. } = connection;
         let (expiry_s, version) = (session.session_expiry_s(), session.peer().version);
         let marks_redeliveries = session.limits().marks_redeliveries;
+        let patience = Duration::from_secs(session.limits().unacknowledged_max_s.into());
         let Ended { subscriptions, undelivered, exchanges } = session.end();
+        // [AWS General Reference] After an hour nothing more is tried. QoS 2 is not AWS's, and must come to its end.
+        let has_tired = |due: &Due| {
+            let stood = due.sent_at.map(|at| self.now.saturating_duration_since(at));
+            due.qos == QoS::AtLeastOnce && stood.is_some_and(|stood| stood > patience)
+        };
+        let (given_up, undelivered): (Vec<_>, Vec<_>) =
+            undelivered.into_iter().partition(|undelivered| has_tired(&undelivered.frame));
+        self.give_up(&client.who, given_up.into_iter().map(|undelivered| undelivered.frame));
         let undelivered = undelivered.into_iter().map(|Undelivered { frame: due, sent_as }| {
             // [AWS mqtt] What is sent again is sent as if it were new.
             let sent_as = sent_as.filter(|_| marks_redeliveries && due.group.is_none());
-            Due { sent_as, ..due }
+            Due { sent_as, sent_at: None, ..due }
         });
         let mut client = client;
         let Some(inbox) = inbox else {
@@ -376,6 +385,17 @@ impl EventLoop {
             self.shared.sessions.give_back(due, self.now, &mut handed_out);
         }
         self.shared.tell(handed_out);
+    }
+
+    /// Messages that a client has had for so long without a PUBACK that they are not sent again.
+    fn give_up(&mut self, who: &Who, dues: impl ExactSizeIterator<Item = Due>) {
+        let count = dues.len() as u64;
+        if count == 0 {
+            return;
+        }
+        self.me().counters.dropped_unacknowledged.add(count);
+        self.observe_given_up(who, count);
+        dues.for_each(|due| self.settle(due));
     }
 
     fn keep_absent(&mut self, absent: Absent, will: Option<Will>, mut client: Client) {

@@ -93,37 +93,45 @@ impl Group {
         if !state.members.iter().any(|member| member.is_persistent) {
             left.queue = state.queue.take();
             left.dropped = state.waiting.take_where(sessions, |_| true);
+            return left;
+        }
+        let State { members, waiting, .. } = &mut *state;
+        if waiting.has(|due| is_refused_by_all(due, members)) {
+            left.dropped = waiting.take_where(sessions, |due| is_refused_by_all(due, members));
         }
         left
     }
 
-    /// A member has come or gone.
+    /// A member has come or gone. Who comes may have other rights than before, and is asked afresh.
     pub(crate) fn set_online(&self, inbox: &Arc<Inbox>, is_online: bool) {
         let mut state = self.lock();
+        if is_online {
+            state.waiting.each_mut(|due| due.refused_by.retain(|&by| by != inbox.id));
+        }
         if let Some(member) = state.members.iter_mut().find(|member| Arc::ptr_eq(&member.inbox, inbox)) {
             member.is_online = is_online;
         }
     }
 
-    /// Whether messages wait for a member that has room.
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.lock().waiting.is_empty()
+    /// Whether messages wait that this member, which has room, has not refused.
+    pub(crate) fn has_waiting(&self, inbox: &Inbox) -> bool {
+        self.lock().waiting.has(|due| !due.refused_by.contains(&inbox.id))
     }
 
-    /// The message that has waited longest, for a member that has room.
+    /// The message that has waited longest, for a member that has room and has not refused it.
     pub(crate) fn take(&self, inbox: &Arc<Inbox>, sessions: &Sessions) -> Option<Due> {
         let mut state = self.lock();
         let member = state.members.iter().find(|member| Arc::ptr_eq(&member.inbox, inbox))?;
         let qos_max = member.options.qos;
-        let due = state.waiting.pop(sessions)?;
+        let due = state.waiting.take_first(sessions, |due| !due.refused_by.contains(&inbox.id))?;
         Some(Due { qos: due.message.qos.min(qos_max), ..due })
     }
 
-    /// Gives a message to a member, but not to `except`, who has refused it.
+    /// Gives a message to a member that has not refused it. `may_wait`: whether it may, if nobody is here.
     pub(super) fn give(
         &self,
         mut due: Due,
-        except: Option<&Arc<Inbox>>,
+        may_wait: impl FnOnce() -> bool,
         sessions: &Sessions,
         now: Instant,
         handed_out: &mut HandedOut,
@@ -136,7 +144,7 @@ impl Group {
             let at = state.next % count;
             state.next = at + 1;
             let Member { inbox, options, is_online, .. } = &state.members[at];
-            if !is_online || except.is_some_and(|except| Arc::ptr_eq(except, inbox)) {
+            if !is_online || due.refused_by.contains(&inbox.id) {
                 continue;
             }
             if !state.waiting.is_empty() {
@@ -145,14 +153,15 @@ impl Group {
             }
             // [MQTT311 3.8.4-6] The lower of the two.
             due.qos = published.min(options.qos);
-            match inbox.put(due, sessions) {
+            match inbox.put(due, sessions, || true) {
                 Ok(Put::Wake) => return handed_out.woken.push(Arc::clone(inbox)),
                 Ok(Put::Silent | Put::Away) => return,
                 Err(refused) => due = refused,
             }
         }
         // [AWS mqtt shared-subscriptions] Only what was published with QoS 1 waits.
-        if state.queue.is_none() || published == QoS::AtMostOnce || usize::from(due.withheld) >= count {
+        let is_unwanted = is_refused_by_all(&due, &state.members);
+        if state.queue.is_none() || published == QoS::AtMostOnce || is_unwanted {
             return handed_out.unwanted.push(due);
         }
         if !state.waiting.takes(&due, sessions) {
@@ -163,6 +172,10 @@ impl Group {
             }
         }
         if awake.is_none() {
+            if !may_wait() {
+                state.dropped += 1;
+                return handed_out.refused.push(due);
+            }
             handed_out.waits_for_group(&due);
         }
         state.waiting.push(due, sessions);
@@ -198,4 +211,9 @@ impl Group {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether nobody is left whom a message could be for.
+fn is_refused_by_all(due: &Due, members: &[Member]) -> bool {
+    members.iter().all(|member| due.refused_by.contains(&member.inbox.id))
 }

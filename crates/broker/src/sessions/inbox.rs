@@ -55,10 +55,16 @@ impl Inbox {
         Arc::new(Self { id, client_id, place, state: Mutex::default() })
     }
 
-    /// Puts a message behind the others; gives it back when a limit is reached.
-    pub(crate) fn put(&self, due: Due, sessions: &Sessions) -> Result<Put, Due> {
+    /// Puts a message behind the others; gives it back when a limit is reached. `may_wait`: whether it may, if the client
+    /// is not here.
+    pub(super) fn put(
+        &self,
+        due: Due,
+        sessions: &Sessions,
+        may_wait: impl FnOnce() -> bool,
+    ) -> Result<Put, Due> {
         let mut state = self.lock();
-        if state.is_closed || !state.queue.takes(&due, sessions) {
+        if state.is_closed || !state.queue.takes(&due, sessions) || !state.is_online && !may_wait() {
             return Err(due);
         }
         state.queue.push(due, sessions);

@@ -5,8 +5,10 @@ use super::directory::Recipient;
 use super::group::Group;
 use super::inbox::{Inbox, Put};
 use super::record::{MESSAGES, QUEUED, key_under, write_message, write_queued};
+use crate::account::Account;
 use crate::message::{Due, Message};
 use mqtt_wire::QoS;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -242,11 +244,17 @@ impl Sessions {
     }
 
     /// Puts messages that the journal has into the queues of those whom they are for.
-    pub(crate) fn hand_out(&self, written: Written, now: Instant, handed_out: &mut HandedOut) {
+    pub(crate) fn hand_out(
+        &self,
+        written: Written,
+        account: &Account,
+        now: Instant,
+        handed_out: &mut HandedOut,
+    ) {
         for (target, due) in written.dues {
             match target {
-                Target::Group(group) => group.give(due, None, self, now, handed_out),
-                Target::Session(inbox) => match self.put(&inbox, due, now, handed_out) {
+                Target::Group(group) => group.give(due, || account.may_queue(now), self, now, handed_out),
+                Target::Session(inbox) => match self.put(&inbox, due, account, now, handed_out) {
                     Ok(Put::Wake) => handed_out.woken.push(inbox),
                     Ok(Put::Silent | Put::Away) => {}
                     Err(refused) => {
@@ -266,7 +274,7 @@ impl Sessions {
         handed_out: &mut HandedOut,
     ) {
         for (message, group) in unkept {
-            group.give(Due::of_group(&message, &group, None), None, self, now, handed_out);
+            group.give(Due::of_group(&message, &group, None), || true, self, now, handed_out);
         }
     }
 
@@ -275,13 +283,17 @@ impl Sessions {
         &self,
         inbox: &Arc<Inbox>,
         due: Due,
+        account: &Account,
         now: Instant,
         handed_out: &mut HandedOut,
     ) -> Result<Put, Due> {
         let message = handed_out.waiting.is_some().then(|| Arc::clone(&due.message));
-        let put = inbox.put(due, self).or_else(|due| {
+        // Asked once, also when a full queue makes it two attempts.
+        let answer = OnceCell::new();
+        let may_wait = || *answer.get_or_init(|| account.may_queue(now));
+        let put = inbox.put(due, self, may_wait).or_else(|due| {
             handed_out.unwanted.extend(inbox.take_expired(now, self));
-            inbox.put(due, self)
+            inbox.put(due, self, may_wait)
         });
         if let (Ok(Put::Away), Some(message), Some(waiting)) = (&put, message, &mut handed_out.waiting) {
             waiting.push(Waiting { message, whom: Whom::Client(Arc::clone(&inbox.client_id)) });
@@ -292,21 +304,21 @@ impl Sessions {
     /// What a member of a group has not acknowledged goes to the others.
     pub(crate) fn give_back(&self, due: Due, now: Instant, handed_out: &mut HandedOut) {
         if let Some(group) = due.group.clone() {
-            group.give(due, None, self, now, handed_out);
+            group.give(due, || true, self, now, handed_out);
         }
     }
 
     /// What a member of a group may not have goes to the others, as long as there may be one who may.
     pub(crate) fn give_to_another(
         &self,
-        due: Due,
+        mut due: Due,
         inbox: &Arc<Inbox>,
         now: Instant,
         handed_out: &mut HandedOut,
     ) {
         if let Some(group) = due.group.clone() {
-            let withheld = due.withheld.saturating_add(1);
-            group.give(Due { withheld, ..due }, Some(inbox), self, now, handed_out);
+            due.refused_by.push(inbox.id);
+            group.give(due, || true, self, now, handed_out);
         }
     }
 }

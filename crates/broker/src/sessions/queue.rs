@@ -42,6 +42,24 @@ impl Queue {
         Some(due)
     }
 
+    /// Whether there is one that the predicate picks.
+    pub(super) fn has(&self, is_it: impl FnMut(&Due) -> bool) -> bool {
+        self.waiting.iter().any(is_it)
+    }
+
+    pub(super) fn each_mut(&mut self, change: impl FnMut(&mut Due)) {
+        self.waiting.iter_mut().for_each(change);
+    }
+
+    /// Takes out the first one that the predicate picks, as a rule the first of all.
+    pub(super) fn take_first(&mut self, sessions: &Sessions, is_it: impl FnMut(&Due) -> bool) -> Option<Due> {
+        let at = self.waiting.iter().position(is_it)?;
+        let due = self.waiting.remove(at)?;
+        self.bytes -= due.message.bytes_len();
+        sessions.released(due.message.bytes_len());
+        Some(due)
+    }
+
     /// Takes out what nobody needs any more, to make room. Looks once a second.
     pub(super) fn take_expired(&mut self, now: Instant, sessions: &Sessions) -> Vec<Due> {
         if self.looked_at.is_some_and(|at| now.saturating_duration_since(at) < LOOK_EVERY) {

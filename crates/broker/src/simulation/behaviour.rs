@@ -10,8 +10,8 @@ use mqtt_wire::{
 };
 use std::num::NonZeroU16;
 
-const FILTERS: [&str; 4] = ["t/a", "t/+", "t/#", "secret/+"];
-const TOPICS: [&str; 5] = ["t/a", "t/b", "secret/a", GROUP_TOPICS[0], GROUP_TOPICS[1]];
+const FILTERS: [&str; 4] = ["t/a", "t/+", "t/#", "secret/a"];
+const TOPICS: [&str; 6] = ["t/a", "t/b", "secret/a", GROUP_TOPICS[0], GROUP_TOPICS[1], GROUP_TOPICS[2]];
 
 /// Messages that a publisher has without PUBACK, at most.
 const IN_FLIGHT_MAX: usize = 5;
@@ -232,6 +232,7 @@ impl World {
         }
         let filter = match self.random.below(6) as usize {
             number if profile.shares && number < SHARED.len() => SHARED[number],
+            2 if at == super::world::NO_SECRETS_CLIENT => SHARED[2],
             _ => FILTERS[self.random.below(FILTERS.len() as u64) as usize],
         };
         if profile.kind != Kind::Barred && !self.clients[at].filters.contains_key(filter) {

@@ -14,8 +14,8 @@ use mqtt_wire::topic::MatchRules;
 use mqtt_wire::{ConnAck, Packet, Publish, ReasonCode, TopicFilter, TopicName};
 
 /// The shared filters, by the numbers of their groups; nothing else matches their topics.
-pub(super) const SHARED: [&str; 2] = ["$share/g/g/+", "$share/h/h/#"];
-pub(super) const GROUP_TOPICS: [&str; 2] = ["g/a", "h/a"];
+pub(super) const SHARED: [&str; 3] = ["$share/g/g/+", "$share/h/h/#", "$share/s/secret/shared"];
+pub(super) const GROUP_TOPICS: [&str; 3] = ["g/a", "h/a", "secret/shared"];
 
 fn matches(filter: &str, topic: &str) -> bool {
     !filter.starts_with('$')
@@ -45,10 +45,13 @@ impl World {
         promised
     }
 
+    /// Members that may receive what is for the group.
     fn members(&self, group: usize) -> usize {
-        let stands =
-            |one: &&super::client::Client| one.filters.get(SHARED[group]).is_some_and(|one| one.stands);
-        self.clients.iter().filter(stands).count()
+        let may_hear = |at: usize| at != NO_SECRETS_CLIENT || !is_secret(GROUP_TOPICS[group]);
+        let members = self.clients.iter().enumerate().filter(|(at, client)| {
+            may_hear(*at) && client.filters.get(SHARED[group]).is_some_and(|one| one.stands)
+        });
+        members.count()
     }
 
     /// Whether one of the promises to a client still holds.

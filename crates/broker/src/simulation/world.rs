@@ -165,7 +165,7 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) ghosts: Vec<Ghost>,
     pub(super) messages: Vec<Message>,
-    pub(super) groups: [Group; 2],
+    pub(super) groups: [Group; 3],
     pub(super) wavering: Wavering,
     /// Counts its changes.
     pub(super) policy_epoch: u64,
@@ -201,7 +201,7 @@ impl World {
             clients: clients.collect(),
             ghosts: Vec::new(),
             messages: Vec::new(),
-            groups: [Group::default(), Group::default()],
+            groups: [Group::default(), Group::default(), Group::default()],
             wavering: Wavering::Certain(true),
             policy_epoch: 0,
             next_id: 0,

@@ -2,7 +2,7 @@
 
 use super::{GROUP, LogEvent};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Levels of single targets. Each event looks for at most three of them, so this bounds memory, not time.
 const LEVELS_MAX: usize = 10_000;
@@ -163,6 +163,10 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn with_options(mut self, options: LoggingOptions) -> Result<Self, SettingsError> {
         let LoggingOptions { role_arn, default_level, disable_all, events } = options;
+        if let Some(role_arn) = role_arn.as_deref().filter(|role_arn| !is_role(role_arn)) {
+            let text = format!("roleArn `{role_arn}` is no ARN of a role: arn:aws:iam::ACCOUNT:role/NAME");
+            return Err(SettingsError::Invalid(text));
+        }
         self.role_arn = role_arn.or(self.role_arn);
         self.default_level = default_level.unwrap_or(self.default_level);
         // [AWS SetV2LoggingOptions] "The default is false."
@@ -176,6 +180,11 @@ impl Settings {
                 let name = event.destination.as_deref().unwrap_or(GROUP);
                 logs::check_group_name(name)
                     .map_err(|error| SettingsError::Invalid(format!("logDestination `{name}`: {error}")))?;
+            }
+            let types: BTreeSet<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+            if types.len() < events.len() {
+                let text = "an event type may stand in one of the eventConfigurations only".to_owned();
+                return Err(SettingsError::Invalid(text));
             }
             self.events = events;
         }
@@ -265,6 +274,14 @@ impl Settings {
             TargetType::PrincipalId => Some(&mut self.principals),
         }
     }
+}
+
+/// Whether it is `arn:PARTITION:iam::ACCOUNT:role/NAME`.
+fn is_role(arn: &str) -> bool {
+    let fields: Vec<&str> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", account, resource] = fields[..] else { return false };
+    let is_account = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
+    is_account && !partition.is_empty() && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty())
 }
 
 #[cfg(test)]
