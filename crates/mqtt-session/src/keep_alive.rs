@@ -34,6 +34,10 @@ impl KeepAlive {
         self.heard_at = now;
     }
 
+    pub(crate) const fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         (self.seconds > 0).then(|| self.heard_at + self.silence_max())
     }

@@ -276,6 +276,11 @@ impl<F> Session<F> {
         self.deliveries.withdraw(packet_id);
     }
 
+    /// When the client's last packet came.
+    pub fn heard_at(&self) -> Instant {
+        self.keep_alive.heard_at()
+    }
+
     /// QoS 1 and 2 messages that the client has not acknowledged.
     pub fn inflight_len(&self) -> usize {
         self.deliveries.inflight_len()

@@ -115,7 +115,8 @@ impl EventLoop {
         // Those of this very SUBSCRIBE count, too.
         self.tell_subscriptions();
         let Some(connection) = self.connections.get(key) else { return Ok(()) };
-        let others = (!connection.session.is_subscribed(filter)).then(|| self.shared.subscriptions());
+        let others = (!connection.session.is_subscribed(filter))
+            .then(|| self.shared.subscriptions() + self.shared.sessions.memberships());
         self.shared.account.subscribe(others, self.now).map_err(|throttled| {
             self.tell_throttled(key, throttled);
             ReasonCode::QuotaExceeded

@@ -336,10 +336,12 @@ impl EventLoop {
         let (expiry_s, version) = (session.session_expiry_s(), session.peer().version);
         let marks_redeliveries = session.limits().marks_redeliveries;
         let patience = Duration::from_secs(session.limits().unacknowledged_max_s.into());
+        let heard_at = session.heard_at();
         let Ended { subscriptions, undelivered, exchanges } = session.end();
         // [AWS General Reference] After an hour nothing more is tried. QoS 2 is not AWS's, and must come to its end.
+        // Who has not been heard of in that hour cannot be blamed: perhaps the machine slept.
         let has_tired = |due: &Due| {
-            let stood = due.sent_at.map(|at| self.now.saturating_duration_since(at));
+            let stood = due.sent_at.map(|at| heard_at.saturating_duration_since(at));
             due.qos == QoS::AtLeastOnce && stood.is_some_and(|stood| stood > patience)
         };
         let (given_up, undelivered): (Vec<_>, Vec<_>) =

@@ -46,6 +46,8 @@ struct Member {
 /// What has changed in a group when a member came or left.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
+    /// There was such a member.
+    pub(crate) was_member: bool,
     /// Nobody is left.
     pub(crate) is_empty: bool,
     /// The group keeps nothing on disk any more, where it went by this number.
@@ -69,27 +71,35 @@ impl Group {
         self.lock().queue = Some(queue);
     }
 
-    /// Takes a member in, or changes how it takes part.
+    /// Takes a member in, or changes how it takes part; whether it is new.
     pub(crate) fn join(
         &self,
         inbox: &Arc<Inbox>,
         options: SubscriptionOptions,
         is_online: bool,
         is_persistent: bool,
-    ) {
+    ) -> bool {
         let mut state = self.lock();
         let member = Member { inbox: Arc::clone(inbox), options, is_online, is_persistent };
         match state.members.iter_mut().find(|present| Arc::ptr_eq(&present.inbox, inbox)) {
-            Some(present) => *present = member,
-            None => state.members.push(member),
+            Some(present) => {
+                *present = member;
+                false
+            }
+            None => {
+                state.members.push(member);
+                true
+            }
         }
     }
 
     /// Lets a member go for good.
     pub(crate) fn leave(&self, inbox: &Arc<Inbox>, sessions: &Sessions) -> Left {
         let mut state = self.lock();
+        let members = state.members.len();
         state.members.retain(|member| !Arc::ptr_eq(&member.inbox, inbox));
-        let mut left = Left { is_empty: state.members.is_empty(), ..Left::default() };
+        let was_member = state.members.len() < members;
+        let mut left = Left { was_member, is_empty: state.members.is_empty(), ..Left::default() };
         if !state.members.iter().any(|member| member.is_persistent) {
             left.queue = state.queue.take();
             left.dropped = state.waiting.take_where(sessions, |_| true);

@@ -124,6 +124,7 @@ impl Loaded {
             held_bytes: AtomicUsize::new(0),
             kept: AtomicUsize::new(by_id.len()),
             kept_filter_bytes: AtomicUsize::new(0),
+            memberships: AtomicUsize::new(0),
             has_lost: AtomicBool::new(false),
             told_at_ms: AtomicI64::new(0),
         };
@@ -152,7 +153,9 @@ impl Loaded {
                     let mut directory = sessions.write();
                     let group = directory.group(filter, &shared.filter);
                     sessions.count(&directory);
-                    group.join(&absent.inbox, options, false, true);
+                    if group.join(&absent.inbox, options, false, true) {
+                        sessions.memberships.fetch_add(1, Ordering::Relaxed);
+                    }
                     for queue in queues.remove(filter).into_iter().flatten() {
                         // More than one if the end of an earlier one was lost: what waits there is the group's as well.
                         group.set_queue(queue);

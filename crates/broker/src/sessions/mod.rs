@@ -74,6 +74,7 @@ pub(crate) struct Sessions {
     held_bytes: AtomicUsize,
     kept: AtomicUsize,
     kept_filter_bytes: AtomicUsize,
+    memberships: AtomicUsize,
     /// The store lost appends (its disk was full): it may have what memory has not any more.
     has_lost: AtomicBool,
     /// When the log was last told of a full queue, in milliseconds since 1970.
@@ -84,6 +85,11 @@ impl Sessions {
     /// Whether no new session can be kept.
     pub(crate) fn is_full(&self) -> bool {
         self.kept.load(Ordering::Relaxed) >= KEPT_MAX
+    }
+
+    /// Shared subscriptions, also those of clients that are away.
+    pub(crate) fn memberships(&self) -> usize {
+        self.memberships.load(Ordering::Relaxed)
     }
 
     /// A session is kept from now on.
@@ -174,7 +180,9 @@ impl Sessions {
         let mut directory = self.write();
         let group = directory.group(shared, &filter);
         self.count(&directory);
-        group.join(inbox, options, true, is_persistent);
+        if group.join(inbox, options, true, is_persistent) {
+            self.memberships.fetch_add(1, Ordering::Relaxed);
+        }
         if is_persistent {
             // Also when it has one: what made it may have been lost on a full disk.
             let queue = group.queue().unwrap_or_else(|| self.next_number());
@@ -194,6 +202,9 @@ impl Sessions {
         let mut directory = self.write();
         let Some(group) = directory.find_group(shared).cloned() else { return Vec::new() };
         let left = group.leave(inbox, self);
+        if left.was_member {
+            self.memberships.fetch_sub(1, Ordering::Relaxed);
+        }
         if left.is_empty {
             directory.remove_group(&group, &filter);
             self.count(&directory);
