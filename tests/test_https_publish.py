@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -19,7 +20,7 @@ from support.http import send, signed
 from support.mqtt import Client, tls_context
 from support.server import REGION, Server, because
 from support.waiting import DEADLINE_S, eventually
-from support.websocket import Refused, WebSocket, at_time
+from support.websocket import Refused, WebSocket, at_time, presigned
 from test_lan import own_addresses
 
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["tls12", "tls13"])
@@ -143,11 +144,16 @@ def test_retain_needs_its_own_permission(server, cloud, tmp_path, name):
     assert cloud.data.get_retained_message(topic=f"{name}/t")["payload"] == b"kept"
 
 
+def denials(server):
+    _, _, body = send(server, "/_eyot/metrics", {"Host": server.ready["api"]}, "GET")
+    return int(re.search(rb"^eyot_broker_denied_total (\d+)$", body, re.M)[1])
+
+
 def test_policies_decide_and_the_log_says_how(server, cloud, tmp_path, name):
     document = policy(statement("iot:Publish", arn("topic", f"{name}/mine/*")),
                       statement("iot:Publish", arn("topic", f"{name}/mine/secret"), "Deny"))
     device = cloud.device(tmp_path, name, document)
-    mark = server.log_mark()
+    mark, before = server.log_mark(), denials(server)
     with Client.connected(server, cloud.device(tmp_path, f"{name}_to"), f"{name}_to") as to, \
             Https(server, tls_context(device)) as https:
         to.subscribe(f"{name}/#")
@@ -156,6 +162,7 @@ def test_policies_decide_and_the_log_says_how(server, cloud, tmp_path, name):
         forbidden(https.publish(f"{name}/mine/secret", b"3"))
         published(https.publish(f"{name}/mine/y", b"4"))
         assert [to.read_message()[1] for _ in range(2)] == [b"1", b"4"]
+    assert denials(server) == before + 2
     server.expect_log("denied", f"{name}/mine/secret", device.certificate_id, name, since=mark)
     data = data_plane(server, device)
     refused("ForbiddenException", 403, data.publish, topic=f"{name}/other", payload=b"", text="Forbidden")
@@ -338,6 +345,15 @@ def test_the_control_plane_is_not_here(server, device):
 
 
 # Who stays out ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_signature_that_says_twice_how_long_it_holds(server):
+    """No other one than the first counts for a week."""
+    for more, reason in [("", "expired"), ("&X-Amz-Expires=60", "one 'X-Amz-Expires'"), ("&X-Amz-Expires=zz", "one 'X-Amz-Expires'")]:
+        path = presigned(f"localhost:{server.https_port}", service="iotdata", at=time.time() - 5 * 3600).replace("/mqtt", "/topics/a")
+        path = path.replace("X-Amz-Expires=86400", "X-Amz-Expires=60")
+        with Https(server, tls_context()) as https:
+            forbidden(https.request(path + more, b"x"), reason)
 
 
 def test_neither_certificate_nor_signature(server):

@@ -301,6 +301,15 @@ def test_http_publishes_and_shadows(cloud, name):
 
 # What is not logged ------------------------------------------------------------------------------------------------
 
+def test_a_topic_that_is_far_too_long_is_cut(server, cloud, tmp_path, name):
+    """Nobody fills the log with what is not even published."""
+    barred = cloud.device(tmp_path, name, policy(statement("iot:Connect", "*")))
+    with Https(server, tls_context(barred)) as https:
+        assert https.publish("a" * 20_000, b"x")[0] == 403
+    told = line(cloud, eventType="Publish-In", principalId=barred.certificate_id)
+    assert told["topicName"] == "a" * 1024 and len(told["details"]) <= 1024
+
+
 def after_this(server, cloud, device, name):
     """Something that is logged: what came before it has been decided on."""
     cloud.iot.set_v2_logging_level(logTarget={"targetType": "CLIENT_ID", "targetName": f"{name}-end"}, logLevel="INFO")

@@ -1,8 +1,12 @@
 """Shared subscriptions of both versions: each message goes to one member of a group. [AWS mqtt shared-subscriptions], [MQTT5 4.8.2]"""
 
+import re
+import time
+
 import pytest
 
 from support.cloud import Cloud, policy, statement
+from support.http import send
 from support.server import Server
 from support.sessions import V5, V311, Peer
 from support.waiting import eventually
@@ -208,6 +212,105 @@ def test_what_one_may_not_receive_waits_for_one_who_may(server, cloud, device, t
     cloud.iot.create_policy_version(policyName=name, policyDocument=policy(statement("iot:*", "*")), setAsDefault=True)
     with Peer(server, barred, name, version) as one:
         assert one.receive() == ["later"]
+
+
+def denied(cloud, directory, name):
+    """A device that may do everything but receive `NAME/secret`."""
+    return cloud.device(directory / name, name, policy(statement("iot:*", "*"), statement("iot:Receive", f"*topic/{name}/secret", "Deny")))
+
+
+@pytest.mark.parametrize("loops", ["1", "4"])
+def test_what_waits_for_another_member_keeps_nothing_from_who_is_here(tmp_path, loops):
+    """Not even when it fills the group's queue."""
+    with Server(tmp_path, "--loops", loops, "--limit=queued_messages_max=5") as server:
+        cloud = Cloud(server.api_url)
+        device, barred = cloud.device(tmp_path / "device", "device"), denied(cloud, tmp_path, "a")
+        with member(server, device, "may", "$share/g/a/+", clean=False, expiry=3600) as may:
+            may.leave()
+        with member(server, barred, "one", "$share/g/a/+") as one, publisher(server, device, "a") as by:
+            for number in range(8):
+                by.publish("a/secret", f"secret {number}")
+                by.publish("a/plain", f"plain {number}")
+                by.publish("a/plain", f"passing {number}", qos=0)
+            expected = [f"{kind} {number}" for number in range(8) for kind in ("plain", "passing")]
+            got = []
+
+            def all_there():
+                got.extend(drain(one))
+                return len(got) >= 16
+
+            eventually(all_there, lambda: got)
+            assert got == expected
+        with Peer(server, device, "may") as may:
+            assert may.receive(5) == [f"secret {number}" for number in range(5)]
+            assert drain(may) == []
+
+
+def test_who_may_receive_nothing_uses_up_nothing(tmp_path):
+    """Neither what goes out to all clients, nor the server's time: each member is asked twice at most."""
+    with Server(tmp_path, "--limit=account_publishes_out_per_s=50") as server:
+        cloud = Cloud(server.api_url)
+        device = cloud.device(tmp_path / "device", "device")
+        deaf = cloud.device(tmp_path / "deaf", "deaf", policy(statement(["iot:Connect", "iot:Subscribe"], "*")))
+        members = [member(server, deaf, f"deaf-{number}", "$share/g/q") for number in range(10)]
+        with Peer(server, device, "hears", clean=True) as hears, publisher(server, device, "a") as by:
+            hears.subscribe("t", qos=0)
+            for number in range(30):
+                by.publish("q", str(number), qos=0)
+            withheld = "eyot_broker_receives_withheld_total"
+            eventually(lambda: metric(server, withheld) >= 300, lambda: metric(server, withheld))
+            for number in range(40):
+                by.publish("t", str(number), qos=0)
+            assert hears.receive(40) == [str(number) for number in range(40)]
+            assert metric(server, withheld) <= 600
+        for one in members:
+            one.close()
+
+
+def metric(server, name):
+    _, _, body = send(server, "/_eyot/metrics", {"Host": server.ready["api"]}, "GET")
+    return int(re.search(rf"^{name} (\d+)$", body.decode(), re.M)[1])
+
+
+def test_what_a_member_left_unacknowledged_for_long_goes_to_another(tmp_path):
+    """`unacknowledged_max_s` is about what would come again to the same client."""
+    with Server(tmp_path, "--limit=unacknowledged_max_s=1") as server:
+        device = Cloud(server.api_url).device(tmp_path / "device", "device")
+        with publisher(server, device, "a") as by, member(server, device, "stuck", "$share/g/a") as stuck:
+            by.publish("a", "one")
+            assert stuck.take().payload == b"one"
+            with member(server, device, "well", "$share/g/a") as well:
+                # The limit itself: there is no event before.
+                time.sleep(1.1)
+                stuck.ping()
+                stuck.close()
+                assert well.receive() == ["one"]
+
+
+@pytest.mark.parametrize("is_one_here", [False, True])
+def test_what_nobody_who_is_here_may_receive_is_queued_within_the_rate(tmp_path, is_one_here):
+    with Server(tmp_path, "--limit=queued_messages_per_s=2") as server:
+        cloud = Cloud(server.api_url)
+        device, barred = cloud.device(tmp_path / "device", "device"), denied(cloud, tmp_path, "a")
+        with member(server, device, "may", "$share/g/a/+", clean=False, expiry=3600) as may:
+            may.leave()
+        if is_one_here:
+            one = member(server, barred, "one", "$share/g/a/+")
+        with publisher(server, device, "a") as by:
+            sent = [str(number) for number in range(12)]
+            for payload in sent:
+                by.publish("a/secret", payload)
+            if is_one_here:
+                asked = "eyot_broker_receives_withheld_total"
+                eventually(lambda: metric(server, asked) >= 12, lambda: metric(server, asked))
+                assert drain(one) == []
+                one.close()
+        throttled = metric(server, 'eyot_throttled_total{limit="queued_messages_per_s"}')
+        assert 0 < throttled <= 10
+        with Peer(server, device, "may") as may:
+            got = may.receive(12 - throttled)
+            assert got[:2] == sent[:2] and set(got) < set(sent)
+            assert drain(may) == []
 
 
 def test_members_take_what_waits_when_they_have_room(tmp_path):

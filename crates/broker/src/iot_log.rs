@@ -3,7 +3,7 @@
 use crate::authorize::Who;
 use crate::clock::now_ms;
 use crate::handshake::Refusal;
-use crate::history::Cause;
+use crate::history::{Cause, kept};
 use crate::over_http::{WebCaller, WebRequest};
 use crate::publication::Publish;
 use crate::sessions::{Waiting, Whom};
@@ -57,13 +57,14 @@ pub(crate) fn refused_over_http(
     details: &str,
 ) {
     let Some(kind) = request.kind.filter(|_| is_known && log.wants(LogLevel::Error)) else { return };
-    let principal = caller.certificate_id.map(|id| id.to_string());
+    let (principal, topic) = (caller.certificate_id.map(|id| id.to_string()), request.topic.map(kept));
     log.log(&LogEvent {
         protocol: Some(request.protocol),
         principal_id: principal.as_deref(),
         source_ip: Some(caller.peer.ip()),
         source_port: Some(caller.peer.port()),
-        topic_name: request.topic,
+        // Nobody has looked yet whether it is too long.
+        topic_name: topic.as_deref(),
         reason: Some(reason),
         details: Some(details),
         ..LogEvent::new(now_ms(), LogLevel::Error, kind)

@@ -35,8 +35,10 @@ pub(crate) struct Due {
     pub(crate) entry: Option<Entry>,
     /// What it was sent with on an earlier connection, and is to be sent with again.
     pub(crate) sent_as: Option<PacketId>,
-    /// Members of its group that may not have it, by the numbers of their inboxes.
-    pub(crate) refused_by: Vec<u64>,
+    /// Its place among those that wait for its group.
+    pub(crate) number: u64,
+    /// It has been counted as one that waits for members who are away.
+    pub(crate) is_counted: bool,
     /// When this connection sent it, if it is to be sent again when the connection breaks.
     pub(crate) sent_at: Option<Instant>,
     /// Whose members it goes to if this receiver does not take it.
@@ -52,7 +54,8 @@ impl Due {
             qos,
             entry: None,
             sent_as: None,
-            refused_by: Vec::new(),
+            number: 0,
+            is_counted: false,
             sent_at: None,
             group: None,
         }

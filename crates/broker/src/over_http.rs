@@ -63,7 +63,8 @@ impl Broker {
         let principal = caller.certificate_id.map(|id| id.to_string().into());
         let happening = Happening::now(None, principal, Some(caller.peer), what);
         shared.refusals.write_over_http(caller, is_known, happening);
-        let details = format!("{action} is not allowed: {reason}");
+        let details = kept(&format!("{action} is not allowed: {reason}"));
+        shared.peers[0].counters.denied.increment();
         let failure = iot_log::AUTHORIZATION_FAILURE;
         iot_log::refused_over_http(&shared.iot_log, caller, request, is_known, failure, &details);
     }

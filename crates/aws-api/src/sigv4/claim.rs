@@ -76,14 +76,19 @@ impl Claim {
     /// [`SignatureError::Missing`] and [`SignatureError::Incomplete`].
     pub fn read(message: &Message<'_>) -> Result<Self, SignatureError> {
         let header = |name: &str| {
-            message
+            let mut values = message
                 .headers
                 .iter()
-                .find(|(known, _)| known.eq_ignore_ascii_case(name))
-                .map(|(_, value)| *value)
+                .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, value)| *value);
+            let (value, more) = (values.next(), values.next());
+            match more {
+                Some(_) => Err(incomplete(format!("There must be one header '{name}'."))),
+                None => Ok(value),
+            }
         };
-        if let Some(authorization) = header("authorization").filter(|value| !value.trim().is_empty()) {
-            return Self::from_header(authorization.trim(), header("x-amz-date"));
+        if let Some(authorization) = header("authorization")?.filter(|value| !value.trim().is_empty()) {
+            return Self::from_header(authorization.trim(), header("x-amz-date")?);
         }
         if query_parameters(message.query).any(|(name, _)| name.eq_ignore_ascii_case("X-Amz-Algorithm")) {
             return Self::from_query(message.query);
@@ -131,14 +136,15 @@ impl Claim {
         }
         let credential = parameter("X-Amz-Credential")?;
         let is_gateway = credential.ends_with(&format!("/{GATEWAY}/{TERMINATOR}"));
-        let expires_after = match parameter("X-Amz-Expires") {
+        let says_when = query_parameters(query).any(|(name, _)| name == "X-Amz-Expires");
+        let expires_after = match says_when.then(|| parameter("X-Amz-Expires")).transpose()? {
             _ if is_gateway => CLOCK_SKEW_MS_MAX / 1000,
-            Ok(text) => {
+            Some(text) => {
                 text.parse().ok().filter(|seconds| (0..=PRESIGNED_SECONDS_MAX).contains(seconds)).ok_or_else(
                     || incomplete("X-Amz-Expires must be a number of seconds up to a week.".to_owned()),
                 )?
             }
-            Err(_) => PRESIGNED_SECONDS_MAX,
+            None => PRESIGNED_SECONDS_MAX,
         };
         Self::new(
             &credential,

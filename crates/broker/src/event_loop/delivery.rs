@@ -7,6 +7,7 @@ use crate::history::{What, kept};
 use crate::message::{Due, Message};
 use crate::publication::{Effects, Incoming};
 use crate::router::Found;
+use crate::sessions::Inbox;
 use crate::slots::Key;
 use mqtt_session::{Delivery, Outgoing};
 use mqtt_wire::{PacketId, QoS, SubscriptionOptions};
@@ -230,16 +231,41 @@ impl EventLoop {
         if waited.is_some() || !connection.session.is_open() {
             return waited;
         }
-        let inbox = connection.inbox.as_ref()?;
-        let sessions = &self.shared.sessions;
-        // What waits for any member of its groups is for who has room.
-        let of_groups = || connection.groups.iter().find_map(|group| group.take(inbox, sessions));
-        let due = inbox.take(sessions).or_else(of_groups)?;
+        let inbox = Arc::clone(connection.inbox.as_ref()?);
+        let own = inbox.take(&self.shared.sessions);
+        let due = own.or_else(|| self.take_of_groups(key, &inbox))?;
         let (qos, bytes) = (due.qos, due.message.bytes_len());
-        match connection.session.deliver(qos, due, bytes) {
+        match self.connections.get_mut(key)?.session.deliver(qos, due, bytes) {
             Delivery::Send(outgoing) => Some(outgoing),
             // INVARIANT: the window is open.
             Delivery::Queued | Delivery::Dropped(_) => None,
+        }
+    }
+
+    /// What waits for any member of the client's groups is for who has room, and may receive it.
+    fn take_of_groups(&mut self, key: Key, inbox: &Arc<Inbox>) -> Option<Due> {
+        let (mut asked, mut place) = (0, 0);
+        loop {
+            let group = Arc::clone(self.connections.get(key)?.groups.get(place)?);
+            while let Some((number, message)) = group.peek(inbox) {
+                if self.may_receive_shared(key, &message.topic(), &group.filter) {
+                    // Another member may be faster.
+                    if let Some(due) = group.take(inbox, number, &self.shared.sessions) {
+                        return Some(due);
+                    }
+                } else {
+                    let (sessions, account) = (&self.shared.sessions, &self.shared.account);
+                    let mut handed_out = self.shared.handed_out();
+                    sessions.pass_over(&group, number, inbox, account, self.now, &mut handed_out);
+                    self.shared.tell(handed_out);
+                }
+                asked += 1;
+                if asked == FED_AT_ONCE {
+                    self.mark_ready(key, false);
+                    return None;
+                }
+            }
+            place += 1;
         }
     }
 
@@ -257,8 +283,10 @@ impl EventLoop {
             if let Some(packet_id) = packet_id {
                 connection.session.withdraw(packet_id);
             }
-            self.shared.sessions.give_to_another(due, &inbox, self.now, &mut handed_out);
-            return self.shared.tell(handed_out);
+            let (sessions, account) = (&self.shared.sessions, &self.shared.account);
+            sessions.give_to_others(due, &inbox, account, self.now, &mut handed_out);
+            self.shared.tell(handed_out);
+            return self.give_back(key);
         }
         let is_wanted = is_permitted;
         if is_wanted
@@ -328,10 +356,15 @@ impl EventLoop {
 
     fn may_receive_due(&mut self, key: Key, due: &Due) -> bool {
         let topic = due.message.topic();
-        let Some(group) = &due.group else { return self.may_receive(key, &topic) };
+        match &due.group {
+            Some(group) => self.may_receive_shared(key, &topic, &group.filter),
+            None => self.may_receive(key, &topic),
+        }
+    }
+
+    fn may_receive_shared(&mut self, key: Key, topic: &str, shared: &str) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
-        let may =
-            connection.client.may_receive_shared(&self.shared.registry, &topic, &group.filter, self.now_s);
+        let may = connection.client.may_receive_shared(&self.shared.registry, topic, shared, self.now_s);
         let Err(denied) = may else { return true };
         // Nobody remembers the decision: each message of the group would be told of.
         let told = connection.denials.add(self.now);

@@ -257,7 +257,7 @@ impl EventLoop {
         let groups: Vec<_> =
             shared.into_iter().filter_map(|filter| self.shared.sessions.group(filter)).collect();
         for group in &groups {
-            group.set_online(&inbox, true);
+            group.set_online(&inbox, true, &self.shared.sessions);
         }
         if let Some(connection) = self.connections.get_mut(key) {
             connection.groups = groups;
@@ -339,10 +339,10 @@ impl EventLoop {
         let heard_at = session.heard_at();
         let Ended { subscriptions, undelivered, exchanges } = session.end();
         // [AWS General Reference] After an hour nothing more is tried. QoS 2 is not AWS's, and must come to its end.
-        // Who has not been heard of in that hour cannot be blamed: perhaps the machine slept.
+        // Who has not been heard of in that hour cannot be blamed: perhaps the machine slept. What is a group's goes to others.
         let has_tired = |due: &Due| {
             let stood = due.sent_at.map(|at| heard_at.saturating_duration_since(at));
-            due.qos == QoS::AtLeastOnce && stood.is_some_and(|stood| stood > patience)
+            due.qos == QoS::AtLeastOnce && due.group.is_none() && stood.is_some_and(|stood| stood > patience)
         };
         let (given_up, undelivered): (Vec<_>, Vec<_>) =
             undelivered.into_iter().partition(|undelivered| has_tired(&undelivered.frame));
@@ -361,7 +361,7 @@ impl EventLoop {
         };
         inbox.set_online(false);
         let sessions = &self.shared.sessions;
-        groups.iter().for_each(|group| group.set_online(&inbox, false));
+        groups.iter().for_each(|group| group.set_online(&inbox, false, sessions));
         let waiting = std::iter::from_fn(|| inbox.take(sessions));
         let (of_groups, own): (Vec<_>, Vec<_>) =
             undelivered.chain(waiting).partition(|due: &Due| due.group.is_some());

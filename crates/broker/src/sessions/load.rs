@@ -154,7 +154,7 @@ impl Loaded {
                     let group = directory.group(filter, &shared.filter);
                     sessions.count(&directory);
                     if group.join(&absent.inbox, options, false, true) {
-                        sessions.memberships.fetch_add(1, Ordering::Relaxed);
+                        sessions.joined(filter, true);
                     }
                     for queue in queues.remove(filter).into_iter().flatten() {
                         // More than one if the end of an earlier one was lost: what waits there is the group's as well.

@@ -92,6 +92,13 @@ impl Sessions {
         self.memberships.load(Ordering::Relaxed)
     }
 
+    fn joined(&self, shared: &str, is_persistent: bool) {
+        self.memberships.fetch_add(1, Ordering::Relaxed);
+        if is_persistent {
+            self.kept_filter_bytes.fetch_add(filter_bytes(shared), Ordering::Relaxed);
+        }
+    }
+
     /// A session is kept from now on.
     pub(crate) fn begun(&self) {
         self.kept.fetch_add(1, Ordering::Relaxed);
@@ -181,7 +188,7 @@ impl Sessions {
         let group = directory.group(shared, &filter);
         self.count(&directory);
         if group.join(inbox, options, true, is_persistent) {
-            self.memberships.fetch_add(1, Ordering::Relaxed);
+            self.joined(shared, is_persistent);
         }
         if is_persistent {
             // Also when it has one: what made it may have been lost on a full disk.
@@ -204,6 +211,9 @@ impl Sessions {
         let left = group.leave(inbox, self);
         if left.was_member {
             self.memberships.fetch_sub(1, Ordering::Relaxed);
+        }
+        if left.was_persistent {
+            self.kept_filter_bytes.fetch_sub(filter_bytes(shared), Ordering::Relaxed);
         }
         if left.is_empty {
             directory.remove_group(&group, &filter);

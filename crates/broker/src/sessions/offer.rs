@@ -308,17 +308,30 @@ impl Sessions {
         }
     }
 
-    /// What a member of a group may not have goes to the others, as long as there may be one who may.
-    pub(crate) fn give_to_another(
+    /// A member of a group may not have what waits there: it is for the others, as long as there may be one who may.
+    pub(crate) fn pass_over(
         &self,
-        mut due: Due,
+        group: &Group,
+        number: u64,
         inbox: &Arc<Inbox>,
+        account: &Account,
+        now: Instant,
+        handed_out: &mut HandedOut,
+    ) {
+        group.pass_over(inbox, number, || account.may_queue(now), self, handed_out);
+    }
+
+    /// What a member of a group was given and may not have goes to the others, as long as there may be one who may.
+    pub(crate) fn give_to_others(
+        &self,
+        due: Due,
+        inbox: &Arc<Inbox>,
+        account: &Account,
         now: Instant,
         handed_out: &mut HandedOut,
     ) {
         if let Some(group) = due.group.clone() {
-            due.refused_by.push(inbox.id);
-            group.give(due, || true, self, now, handed_out);
+            group.give_to_others(due, inbox, || account.may_queue(now), self, now, handed_out);
         }
     }
 }

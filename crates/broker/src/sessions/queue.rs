@@ -42,18 +42,28 @@ impl Queue {
         Some(due)
     }
 
-    /// Whether there is one that the predicate picks.
-    pub(super) fn has(&self, is_it: impl FnMut(&Due) -> bool) -> bool {
-        self.waiting.iter().any(is_it)
+    pub(super) fn first_number(&self) -> Option<u64> {
+        self.waiting.front().map(|due| due.number)
     }
 
-    pub(super) fn each_mut(&mut self, change: impl FnMut(&mut Due)) {
-        self.waiting.iter_mut().for_each(change);
+    pub(super) fn last_number(&self) -> Option<u64> {
+        self.waiting.back().map(|due| due.number)
     }
 
-    /// Takes out the first one that the predicate picks, as a rule the first of all.
-    pub(super) fn take_first(&mut self, sessions: &Sessions, is_it: impl FnMut(&Due) -> bool) -> Option<Due> {
-        let at = self.waiting.iter().position(is_it)?;
+    /// The first one whose number is higher, where they are in order.
+    pub(super) fn next_behind(&self, number: u64) -> Option<&Due> {
+        self.waiting.get(self.waiting.partition_point(|due| due.number <= number))
+    }
+
+    /// The one of this number, where they are in order.
+    pub(super) fn numbered_mut(&mut self, number: u64) -> Option<&mut Due> {
+        let at = self.waiting.binary_search_by_key(&number, |due| due.number).ok()?;
+        self.waiting.get_mut(at)
+    }
+
+    /// Takes out the one of this number, where they are in order.
+    pub(super) fn take_number(&mut self, number: u64, sessions: &Sessions) -> Option<Due> {
+        let at = self.waiting.binary_search_by_key(&number, |due| due.number).ok()?;
         let due = self.waiting.remove(at)?;
         self.bytes -= due.message.bytes_len();
         sessions.released(due.message.bytes_len());
