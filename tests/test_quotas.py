@@ -649,6 +649,31 @@ def test_retained_messages_of_all_topics(tmp_path):
         assert kept == ["topic/0", "topic/1"]
 
 
+def test_memory_of_all_retained_messages(tmp_path):
+    """What takes the place of a larger one is kept."""
+    with Small(tmp_path, account_retained_bytes_max=5_000, topic_retained_per_s="unlimited") as small, \
+            mqtt5.connected(small.server, small.device, "by") as by:
+        said = []
+        for topic, size in (("a", 3_000), ("b", 3_000), ("a", 10), ("b", 3_000)):
+            by.send(mqtt5.publish(topic, "x" * size, 1, 1, retain=True))
+            said.append(reason_of(by.read())[1])
+        assert said == [SUCCESS, QUOTA_EXCEEDED, SUCCESS, SUCCESS]
+        kept = small.cloud.data.list_retained_messages()["retainedTopics"]
+        assert [(each["topic"], each["payloadSize"]) for each in kept] == [("a", 10), ("b", 3_000)]
+
+
+def test_a_session_of_mqtt_3_1_1_ends_an_hour_after_its_connection(tmp_path):
+    """Here a second: there is no event before the server's log tells of it."""
+    with Small(tmp_path, session_expiry_default_s=1, client_connects_per_s="unlimited") as small:
+        with Peer(small.server, small.device, "away", 4) as away:
+            away.subscribe("t")
+            away.leave()
+        small.server.expect_log("session ended", "away")
+        with Peer(small.server, small.device, "away", 4) as away:
+            assert not away.session_present
+            away.ping()
+
+
 @VERSIONS
 def test_messages_queued_a_second_for_those_who_are_away(tmp_path, version):
     """Those who are here get all of them."""
