@@ -25,6 +25,9 @@ const SHORTAGE_RETRY: Duration = Duration::from_millis(500);
 /// Shortest time between two log lines about waiting for room.
 const SHORTAGE_LOG_EVERY: Duration = Duration::from_secs(30);
 
+/// Silence after which memory is given back. A device that publishes every few seconds must not have a table written each time.
+const REST_AFTER: Duration = Duration::from_secs(5);
+
 /// What the applier owns.
 pub(crate) struct Applier {
     pub(crate) shared: Arc<Shared>,
@@ -40,6 +43,8 @@ pub(crate) struct Applier {
     pub(crate) shortage_told_at: Option<Instant>,
     /// Not before this is work tried again that found no room: each try writes, and what it writes is thrown away.
     pub(crate) retry_at: Option<Instant>,
+    /// When it rests if nothing comes before.
+    pub(crate) rest_at: Option<Instant>,
 }
 
 /// What the applier finds to do.
@@ -47,6 +52,8 @@ enum Work {
     Batch(Vec<PendingRecord>),
     /// Nothing new; what found no room is tried again.
     Settle,
+    /// Nothing new for a while.
+    Rest,
     End,
 }
 
@@ -58,6 +65,7 @@ impl Applier {
             let done = match self.next_work() {
                 Work::Batch(batch) => self.take_in(&batch),
                 Work::Settle => self.settle(),
+                Work::Rest => self.rest(),
                 Work::End => break,
             };
             if let Err(error) = done {
@@ -85,13 +93,14 @@ impl Applier {
             if queue.writer_ended {
                 return Work::End;
             }
-            let Some(retry_at) = self.retry_at else {
+            let next = self.retry_at.map(|at| (at, Work::Settle)).or(self.rest_at.map(|at| (at, Work::Rest)));
+            let Some((at, work)) = next else {
                 queue = self.shared.wait(queue);
                 continue;
             };
-            let left = retry_at.saturating_duration_since(Instant::now());
+            let left = at.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Work::Settle;
+                return work;
             }
             queue =
                 self.shared.queue_changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -109,7 +118,15 @@ impl Applier {
             apply_entries(&self.consumers, record.start(), &record.payload)?;
         }
         self.unsettled_bytes += batch.iter().map(PendingRecord::bytes).sum::<u64>();
+        self.rest_at = Some(Instant::now() + REST_AFTER);
         Ok(())
+    }
+
+    /// Gives memory back that a busy time has left.
+    fn rest(&mut self) -> io::Result<()> {
+        self.rest_at = None;
+        let done = self.shared.state()?.rest();
+        self.has_room(done).map(drop)
     }
 
     /// Brings what was applied to its place. What finds no room stays in memory and in the journal, and is tried again.

@@ -218,6 +218,7 @@ impl Opening {
             checkpoint,
             unsettled_bytes: 0,
             shortage_told_at: None,
+            rest_at: None,
             retry_at: None,
         };
         #[cfg(any(test, feature = "sim"))]

@@ -10,6 +10,9 @@ use crate::disk::{DirHandle, Disk, DiskFile, OpenMode, is_shortage};
 use super::segment::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, encode_record};
 use super::{Segment, segment_path};
 
+/// What the write buffer keeps for the next batch: most are smaller, and a larger one waits for the disk anyway.
+const BUFFER_KEPT_BYTES_MAX: usize = 1024 * 1024;
+
 /// A transaction that waits to be written: its position and its stored form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PendingRecord {
@@ -97,6 +100,8 @@ impl JournalWriter {
             segment.end = last.end;
         }
         let size = current.size + self.buffer.len() as u64;
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT_BYTES_MAX);
         self.current = Some(Current { size, ..current });
         Ok(())
     }

@@ -33,6 +33,9 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Memory for changes before they are written as a table.
 const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// Memory for changes that stays while nothing happens. Writing less would wear a memory card for nothing.
+const MEMTABLE_AT_REST_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Size of the tables that merging writes. A merge rewrites at least one of each level it touches.
 ///
 /// It is also what a merge takes of memory: the table's index refers to keys inside the blocks that were read, so these
@@ -95,6 +98,15 @@ impl LsmState {
         // INVARIANT: only the applier's thread changes the tree, so every later reader sees this number or a higher one.
         let needed_from = self.readers.lowest(&self.visible);
         self.attempt(|| self.tree.flush(&self.tree.get_flush_lock(), needed_from).map(drop))
+    }
+
+    /// Writes what waits in memory if it has so many bytes.
+    fn leave_in_memory(&self, bytes_max: u64) -> io::Result<()> {
+        if self.tree.sealed_memtable_count() > 0 || self.tree.active_memtable().size() >= bytes_max {
+            self.flush()?;
+            self.merge()?;
+        }
+        Ok(())
     }
 
     /// Merges tables when there are many. A merge that finds no room is given up until the next one.
@@ -187,11 +199,11 @@ impl KeyedState for LsmState {
     }
 
     fn make_room(&self) -> io::Result<()> {
-        if self.tree.sealed_memtable_count() > 0 || self.tree.active_memtable().size() >= MEMTABLE_BYTES_MAX {
-            self.flush()?;
-            self.merge()?;
-        }
-        Ok(())
+        self.leave_in_memory(MEMTABLE_BYTES_MAX)
+    }
+
+    fn rest(&self) -> io::Result<()> {
+        self.leave_in_memory(MEMTABLE_AT_REST_BYTES_MAX)
     }
 
     fn applied(&self) -> io::Result<Position> {
@@ -291,6 +303,23 @@ mod tests {
 
     fn number_of(value: &[u8]) -> u64 {
         u64::from_le_bytes(value[..8].try_into().unwrap())
+    }
+
+    #[test]
+    fn at_rest_a_large_memtable_is_written_and_a_small_one_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = LsmState::open(dir.path()).unwrap();
+        set_both(&state, 0);
+        state.rest().unwrap();
+        assert_eq!(state.tree.table_count(), 0);
+        for number in 1..6 {
+            set_both(&state, number);
+        }
+        state.make_room().unwrap();
+        assert_eq!(state.tree.table_count(), 0);
+        state.rest().unwrap();
+        assert_eq!((state.tree.table_count(), state.tree.active_memtable().size()), (1, 0));
+        assert_eq!(number_of(&state.get("k", b"one").unwrap().unwrap()), 5);
     }
 
     #[test]

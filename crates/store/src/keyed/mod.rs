@@ -41,6 +41,10 @@ pub(crate) trait KeyedState: Send + Sync {
     fn make_room(&self) -> io::Result<()> {
         Ok(())
     }
+    /// The same, of what is worth giving back when nothing happens.
+    fn rest(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// The position of the last batch that is still there.
     fn applied(&self) -> io::Result<Position>;
     /// Where replay must start; `None` when the state was never initialised.
