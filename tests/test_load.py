@@ -60,8 +60,8 @@ SESSION_MIB = 0.004
 PRESENCE_MIB = 0.0003
 """When and why a client left, which GetConnection answers for half an hour: of 250,000 clients at most, per loop."""
 
-MEMTABLE_MIB = 16
-"""Sessions that begin and end fill the keyed state's memtable, until it is written as a table."""
+MEMTABLE_MIB = 1
+"""What of the keyed state's memtable is not written as a table when nothing happens any more."""
 
 PACKET_MIB = 0.3
 """A packet of 146 KiB of which the end is missing, in a buffer that doubled."""
